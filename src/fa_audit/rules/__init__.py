@@ -1,0 +1,24 @@
+"""Rules: how an error crosses a layer on its way down."""
+
+from fa_audit.rules.convert import Conversion, convert
+from fa_audit.rules.layers import (
+    FeedbackConv2d,
+    FeedbackLayer,
+    FeedbackLinear,
+    as_backpropagation,
+    feedback_layers,
+)
+from fa_audit.rules.table import RULES, Rule, get_rule
+
+__all__ = [
+    "RULES",
+    "Conversion",
+    "FeedbackConv2d",
+    "FeedbackLayer",
+    "FeedbackLinear",
+    "Rule",
+    "as_backpropagation",
+    "convert",
+    "feedback_layers",
+    "get_rule",
+]

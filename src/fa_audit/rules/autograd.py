@@ -1,0 +1,188 @@
+"""The only backward passes of fa-audit: linear, convolution, convolution with dense feedback.
+
+Each computes the usual forward product with W and, on the way back, the usual gradients of weight
+and bias from the delivered error δ, but sends the error down through the feedback B.
+"""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from fa_audit.errors import AuditError
+
+
+class Geometry(NamedTuple):
+    """How a two-dimensional convolution slides: the arguments of `torch.nn.functional.conv2d`."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+def send_linear(error: Tensor, feedback: Tensor) -> Tensor:
+    """Bᵀδ for every sample: error [..., out], feedback [out, in] → [..., in]."""
+    return error @ feedback
+
+
+def send_transposed(
+    error: Tensor, feedback: Tensor, input_size: torch.Size, geometry: Geometry
+) -> Tensor:
+    """Bᵀδ with B the convolution whose kernel is `feedback` [out, in / groups, kh, kw].
+
+    Args:
+        error: δ [n, out, h', w'].
+        feedback: The kernel B.
+        input_size: Size [n, in, h, w] of the layer's input.
+        geometry: Stride, padding, dilation and groups of the forward convolution.
+
+    Returns:
+        The error at the layer's input, [n, in, h, w].
+    """
+    shape_only = error.new_empty(1).expand(input_size)
+    sent, _, _ = _convolution_backward(error, shape_only, feedback, geometry, (True, False, False))
+    return cast(Tensor, sent)
+
+
+def send_dense(error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tensor:
+    """Bᵀδ with B a matrix over flattened maps (channel, row, column; the last fastest).
+
+    error [n, out, h', w'], feedback [out · h' · w', in · h · w] → [n, in, h, w].
+    """
+    return (error.flatten(1) @ feedback).view(input_size)
+
+
+def _saved(ctx: Any) -> tuple[Tensor, ...]:
+    """The saved tensors, or a clear error if one was overwritten after the forward pass."""
+    try:
+        return ctx.saved_tensors  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        if "inplace" not in str(error):
+            raise
+        raise AuditError(
+            f"the input or the weight of {ctx.layer} was changed in place after the layer had "
+            "used it, so its gradient would be wrong; replace the in-place operation "
+            "(inplace=True, +=, relu_) on that tensor by its ordinary form"
+        ) from error
+
+
+class FeedbackLinearFunction(torch.autograd.Function):
+    """y = x Wᵀ + b forward; ∂W = δᵀx, ∂b = Σδ and the error δB backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, layer: str
+    ) -> Tensor:
+        """input [..., in], weight and feedback [out, in], bias [out] → [..., out]."""
+        ctx.save_for_backward(input, feedback)
+        ctx.layer = layer
+        return F.linear(input, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
+        """Delivered error [..., out] → gradients of input, weight and bias."""
+        input, feedback = _saved(ctx)
+        need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+        rows = error.reshape(-1, error.shape[-1])
+        return (
+            send_linear(error, feedback) if need_input else None,
+            rows.mT @ input.reshape(-1, input.shape[-1]) if need_weight else None,
+            rows.sum(0) if need_bias else None,
+            None,
+            None,
+        )
+
+
+class FeedbackConv2dFunction(torch.autograd.Function):
+    """y = W * x + b forward; the error goes down by the transposed convolution with B."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        feedback: Tensor,
+        geometry: Geometry,
+        layer: str,
+    ) -> Tensor:
+        """input [n, in, h, w], kernels [out, in / groups, kh, kw] → [n, out, h', w']."""
+        ctx.save_for_backward(input, feedback)
+        ctx.geometry, ctx.layer = geometry, layer
+        return F.conv2d(input, weight, bias, *geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
+        """Delivered error [n, out, h', w'] → gradients of input, weight and bias."""
+        input, feedback = _saved(ctx)
+        # The kernel's values enter the gradient of the input alone; those of weight and bias take
+        # only its shape. So one call with B in W's place gives all three.
+        gradients = _convolution_backward(
+            error, input, feedback, ctx.geometry, ctx.needs_input_grad[:3]
+        )
+        return (*gradients, None, None, None)
+
+
+class DenseFeedbackConv2dFunction(torch.autograd.Function):
+    """y = W * x + b forward; the error goes down by a dense matrix B over flattened maps."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        feedback: Tensor,
+        geometry: Geometry,
+        layer: str,
+    ) -> Tensor:
+        """input [n, in, h, w], feedback [out · h' · w', in · h · w] → [n, out, h', w']."""
+        ctx.save_for_backward(input, weight, feedback)
+        ctx.geometry, ctx.layer = geometry, layer
+        return F.conv2d(input, weight, bias, *geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
+        """Delivered error [n, out, h', w'] → gradients of input, weight and bias."""
+        input, weight, feedback = _saved(ctx)
+        need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+        _, weight_gradient, bias_gradient = _convolution_backward(
+            error, input, weight, ctx.geometry, (False, need_weight, need_bias)
+        )
+        sent = send_dense(error, feedback, input.shape) if need_input else None
+        return sent, weight_gradient, bias_gradient, None, None, None
+
+
+def _convolution_backward(
+    error: Tensor,
+    input: Tensor,
+    kernel: Tensor,
+    geometry: Geometry,
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """PyTorch's own gradients of a convolution with this kernel: of input, weight and bias."""
+    stride, padding, dilation, groups = geometry
+    if not any(needed):
+        return None, None, None
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = (
+        torch.ops.aten.convolution_backward(
+            error,
+            input,
+            kernel,
+            [kernel.shape[0]],
+            list(stride),
+            list(padding),
+            list(dilation),
+            False,
+            [0, 0],
+            groups,
+            list(needed),
+        )
+    )
+    return gradients
