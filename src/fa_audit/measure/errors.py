@@ -1,0 +1,96 @@
+"""How far the error that a rule sends down points away from backpropagation's."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fa_audit.errors import AuditError
+from fa_audit.measure.modes import evaluation_mode
+from fa_audit.metrics.alignment import AngleSummary, ZeroErrors, mean_angle
+from fa_audit.rules import as_backpropagation, feedback_layers
+
+
+@dataclass(frozen=True)
+class ErrorAngles:
+    """Two angles of the error that one layer sends to the layer below, over a batch.
+
+    Attributes:
+        local: Between Bᵀδ and Wᵀδ for the error δ that the rule itself delivers to the layer: what
+            this layer's feedback does. `norm_u` is ‖Bᵀδ‖, `norm_v` is ‖Wᵀδ‖.
+        true: Between Bᵀδ and the error that backpropagation through the whole network would put in
+            the same place. `norm_v` is the norm of the latter.
+    """
+
+    local: AngleSummary
+    true: AngleSummary
+
+
+def error_angles(
+    network: nn.Module, images: Tensor, labels: Tensor, zero_errors: ZeroErrors = "exclude"
+) -> dict[str, ErrorAngles]:
+    """Local and true error angles of every layer that carries a rule.
+
+    Errors are gradients of each image's own cross-entropy, so norms do not depend on the size of
+    the batch. The angle is taken per image and then averaged.
+
+    Args:
+        network: Images [n, ...] → logits [n, classes]; measured in evaluation mode.
+        images: [n, ...].
+        labels: int64 [n].
+        zero_errors: What counts for an image whose error is zero: see `mean_angle`.
+
+    Returns:
+        Layer name → angles in degrees, in the order of registration.
+
+    Raises:
+        AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
+            read.
+    """
+    layers = feedback_layers(network)
+    with evaluation_mode(network):
+        delivered, sizes = _delivered_errors(network, images, labels)
+        with as_backpropagation(network):
+            exact, _ = _delivered_errors(network, images, labels)
+    result = {}
+    for name, layer in layers.items():
+        weight = layer.weight.detach()
+        sent = layer.send(delivered[name], layer.feedback(), sizes[name])
+        by_weight = layer.send(delivered[name], weight, sizes[name])
+        true = layer.send(exact[name], weight, sizes[name])
+        result[name] = ErrorAngles(
+            local=mean_angle(sent, by_weight, zero_errors),
+            true=mean_angle(sent, true, zero_errors),
+        )
+    return result
+
+
+def _delivered_errors(
+    network: nn.Module, images: Tensor, labels: Tensor
+) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
+    """∂L/∂y for the output y of each layer with a rule, and the size of each layer's input."""
+    layers = feedback_layers(network)
+    names: dict[nn.Module, str] = {layer: name for name, layer in layers.items()}
+    outputs: dict[str, tuple[Tensor, int]] = {}
+    sizes: dict[str, torch.Size] = {}
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs[names[layer]] = output, output._version
+        sizes[names[layer]] = inputs[0].shape
+
+    hooks = [layer.register_forward_hook(record) for layer in layers.values()]
+    try:
+        with torch.enable_grad():
+            loss = F.cross_entropy(network(images), labels, reduction="sum")
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, (output, version) in outputs.items():
+        if output._version != version:
+            raise AuditError(
+                f"the output of {name} was overwritten by an in-place operation, so the error "
+                "delivered to it cannot be read; replace inplace=True by the ordinary form"
+            )
+    errors = torch.autograd.grad(loss, [output for output, _ in outputs.values()])
+    return dict(zip(outputs, errors, strict=True)), sizes

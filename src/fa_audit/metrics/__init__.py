@@ -1,0 +1,51 @@
+"""Measurements of networks and of how they learn: pure functions on tensors.
+
+Representations: `gram`, `hsic`, `cka`, `MinibatchCKA`, `procrustes_similarity`. Errors: `angles`,
+`mean_angle`, `predicted_angle`, `sign_angle`. Weights: `sign_concordance`. Gradients and errors as
+matrices: `effective_rank`. Channels: `channel_importance`, `top_images`. `METRICS` lists them with
+what each one promises.
+"""
+
+from fa_audit.metrics.alignment import (
+    AngleSummary,
+    angles,
+    mean_angle,
+    predicted_angle,
+    sign_angle,
+)
+from fa_audit.metrics.channels import channel_importance, top_images
+from fa_audit.metrics.cka import (
+    MinibatchCKA,
+    cka,
+    cka_features,
+    gram,
+    hsic,
+    procrustes_similarity,
+)
+from fa_audit.metrics.rank import effective_rank, effective_ranks, spectrum_rank
+from fa_audit.metrics.signs import Concordance, sign_concordance
+from fa_audit.metrics.table import METRICS, TRANSFORMATIONS, Metric
+
+__all__ = [
+    "METRICS",
+    "TRANSFORMATIONS",
+    "AngleSummary",
+    "Concordance",
+    "Metric",
+    "MinibatchCKA",
+    "angles",
+    "channel_importance",
+    "cka",
+    "cka_features",
+    "effective_rank",
+    "effective_ranks",
+    "gram",
+    "hsic",
+    "mean_angle",
+    "predicted_angle",
+    "procrustes_similarity",
+    "sign_angle",
+    "sign_concordance",
+    "spectrum_rank",
+    "top_images",
+]

@@ -1,0 +1,341 @@
+"""Similarity of two representations of the same n samples: linear CKA and orthogonal Procrustes.
+
+CKA is the cosine between two centred Gram matrices. Each estimator of HSIC is one way of centring:
+
+    biased       K̃ = HKH, H = I − 11ᵀ/n                          HSIC₀ = ⟨K̃, L̃⟩ / (n−1)²
+    debiased     diagonal removed, then, off the diagonal,
+                 K̃ᵢⱼ = Kᵢⱼ − rᵢ/(n−2) − rⱼ/(n−2) + s/((n−1)(n−2))  HSIC₁ = ⟨K̃, L̃⟩ / (n(n−3))
+                 with row sums r and total s (diagonal zero again)
+
+The second line is Song's unbiased estimator written as an inner product (Székely & Rizzo 2014), so
+that each Gram matrix is centred once and all layer pairs then cost one matrix product. It also
+shows that HSIC₁(K, K) ≥ 0 and |CKA| ≤ 1. The biased form is near 1 for unrelated features as soon
+as p is large against n: for independent Gaussians it is about √(pq / ((n+p)(n+q))).
+"""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from fa_audit.errors import AuditError
+
+Estimator: TypeAlias = Literal["debiased", "biased"]
+
+FEWEST_SAMPLES = 4  # HSIC₁ divides by n − 3
+
+# A centred Gram matrix this small against the matrix it came from is what a float32 product leaves
+# where nothing varies between samples, or only one sample differs from the rest.
+NOISE_FLOOR = 1e-6
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrix of centred features.
+
+    K = XXᵀ, X the features with each column's mean over the n samples subtracted.
+
+    float32 features on the CPU are multiplied in float32, which is twice as fast and costs CKA less
+    than 1e-5. Everything else is multiplied in float64; on an accelerator that keeps a training
+    loop's choice of TF32 out of the measurement.
+
+    Args:
+        features: [n, ...], any floating dtype; all but the first dimension are flattened.
+
+    Returns:
+        [n, n], float64, on the features' device.
+
+    Raises:
+        AuditError: if features have no second dimension, are empty, hold NaN or infinite values, or
+            values whose products overflow.
+    """
+    X = _matrix(features)
+    if X.dtype != torch.float32 or X.device.type != "cpu":
+        X = X.double()
+    X = _centred_columns(X)
+    K = (X @ X.T).double()
+    _require_finite(K, features)
+    return K
+
+
+def hsic(K: Tensor, L: Tensor, estimator: Estimator = "debiased") -> Tensor:
+    """Hilbert-Schmidt independence criterion of two Gram matrices.
+
+    HSIC₁ = [tr(K°L°) + 1ᵀK°1·1ᵀL°1/((n−1)(n−2)) − 2/(n−2)·1ᵀK°L°1] / (n(n−3)), the diagonals of
+    K° and L° zero; "biased" is tr(KHLH)/(n−1)².
+
+    Args:
+        K: [n, n], n ≥ 4, as gram returns it.
+        L: [n, n], of the same samples in the same order.
+        estimator: "debiased" or "biased".
+
+    Returns:
+        Scalar, float64. The debiased one may be negative for two different matrices; for K = L it
+        never is, and it is exactly zero where K centred holds no more than rounding noise.
+
+    Raises:
+        AuditError: if a matrix is not square, is not finite or has n < 4, or if their n differ.
+
+    Source: Song et al. 2012, equation 5; Nguyen et al. 2021, equation 3.
+    """
+    _require_estimator(estimator)
+    A, B = _stacked([K]), _stacked([L])
+    _require_same_samples(A.shape[-1], B.shape[-1])
+    inner = (_centred(A, estimator) * _centred(B, estimator)).sum()
+    return inner / _divisor(len(K), estimator)
+
+
+def cka(X: Tensor, Y: Tensor, estimator: Estimator = "debiased") -> float:
+    """Linear centred kernel alignment of two sets of features, from all samples at once.
+
+    CKA = HSIC(K, L) / √(HSIC(K, K) · HSIC(L, L)), K = XXᵀ, L = YYᵀ.
+
+    Args:
+        X: [n, ...], n ≥ 4.
+        Y: [n, ...], the same samples in the same order; it may have other features than X.
+        estimator: "debiased" or "biased".
+
+    Returns:
+        In [−1, 1] debiased (0 expected for unrelated features), in [0, 1] biased; 1 for X = Y.
+
+    Raises:
+        AuditError: as gram and hsic do, and where a self-HSIC is zero.
+
+    Source: Kornblith et al. 2019; debiased as in Nguyen et al. 2021.
+    """
+    _require_estimator(estimator)
+    A, B = _stacked([gram(X)]), _stacked([gram(Y)])
+    _require_same_samples(A.shape[-1], B.shape[-1])
+    K, L = _centred(A, estimator).flatten(), _centred(B, estimator).flatten()
+    norm_k, norm_l = K.norm(), L.norm()
+    _require_signal(torch.stack([norm_k, norm_l]))
+    return float((K / norm_k) @ (L / norm_l))
+
+
+def cka_features(X: Tensor, Y: Tensor) -> float:
+    """Debiased linear CKA from feature covariances: the same number, without a Gram matrix.
+
+    HSIC₁ · n(n−3) = ‖XᵀY‖² − n/(n−2) · Σ xᵢyᵢ + Σxᵢ · Σyᵢ / ((n−1)(n−2)) for centred X and Y with
+    squared row norms x and y. In float64, at a cost of n·p·q: for few features and many samples.
+
+    Args:
+        X: [n, ...], n ≥ 4.
+        Y: [n, ...], the same samples in the same order.
+
+    Returns:
+        In [−1, 1], equal to `cka(X, Y)` in float64 up to rounding.
+
+    Raises:
+        AuditError: as cka does.
+
+    Source: Kornblith et al. 2019 for the biased form; the debiased one follows from HSIC₁ since the
+    rows of a centred Gram matrix sum to zero.
+    """
+    A, B = _centred_columns(_matrix(X).double()), _centred_columns(_matrix(Y).double())
+    n = len(A)
+    _require_same_samples(n, len(B))
+    _require_enough_samples(n)
+
+    def scaled_hsic(U: Tensor, V: Tensor) -> Tensor:
+        u, v = U.square().sum(1), V.square().sum(1)
+        removed = n / (n - 2) * (u @ v) - u.sum() * v.sum() / ((n - 1) * (n - 2))
+        return (U.T @ V).square().sum() - removed
+
+    _require_finite(A.square().sum(), X)
+    _require_finite(B.square().sum(), Y)
+    own = torch.stack([scaled_hsic(A, A), scaled_hsic(B, B)])
+    size = torch.stack([A.square().sum(), B.square().sum()])
+    _require_signal(torch.where(own > (NOISE_FLOOR * size).square(), own, 0.0))
+    return float(scaled_hsic(A, B) / own.sqrt().prod())
+
+
+class MinibatchCKA:
+    """Debiased linear CKA of every layer pair of two networks, from sums over batches.
+
+    CKA[i, j] = Σ HSIC₁(Kᵢ, Lⱼ) / √(Σ HSIC₁(Kᵢ, Kᵢ) · Σ HSIC₁(Lⱼ, Lⱼ)), sums over batches and the
+    ratio taken once, at the end. Since HSIC₁ is unbiased at every batch size, so are the sums; a
+    mean of per-batch ratios would not be, and a mean of *biased* per-batch CKAs is far off.
+
+    Attributes:
+        n: samples seen, summed over batches (a second pass counts again).
+        batches: batches seen.
+
+    Source: Nguyen et al. 2021, equations 2 and 3.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.batches = 0
+        self._cross = torch.zeros((), dtype=torch.float64)
+        self._self_a = torch.zeros((), dtype=torch.float64)
+        self._self_b = torch.zeros((), dtype=torch.float64)
+
+    def update(self, grams_a: Sequence[Tensor], grams_b: Sequence[Tensor]) -> None:
+        """Add one batch.
+
+        Args:
+            grams_a: one Gram matrix [n, n] for each layer of the first network, n ≥ 4.
+            grams_b: the same for the second network, on the same samples.
+
+        Raises:
+            AuditError: as hsic does, and where the number of layers changes between batches.
+        """
+        A, B = _stacked(grams_a), _stacked(grams_b)
+        n = A.shape[-1]
+        _require_same_samples(n, B.shape[-1])
+        if self.batches and self._cross.shape != (len(A), len(B)):
+            raise AuditError(
+                f"a batch has {len(A)} and {len(B)} layers where earlier batches had "
+                f"{list(self._cross.shape)}: compare the same layers in every batch"
+            )
+        A, B = _centred(A, "debiased").flatten(1), _centred(B, "debiased").flatten(1)
+        divisor = _divisor(n, "debiased")
+        self._cross = self._cross + A @ B.T / divisor
+        self._self_a = self._self_a + A.square().sum(1) / divisor
+        self._self_b = self._self_b + B.square().sum(1) / divisor
+        self.n += n
+        self.batches += 1
+
+    def matrix(self) -> Tensor:
+        """CKA of every layer pair.
+
+        Returns:
+            [layers_a, layers_b], float64, in [−1, 1].
+
+        Raises:
+            AuditError: if no batch was added, or a layer's summed self-HSIC is zero.
+        """
+        if not self.batches:
+            raise AuditError("CKA was asked for before any batch was added: call update first")
+        _require_signal(self._self_a)
+        _require_signal(self._self_b)
+        return self._cross / (self._self_a.sqrt()[:, None] * self._self_b.sqrt())
+
+
+def procrustes_similarity(X: Tensor, Y: Tensor) -> float:
+    """How well the best rotation carries one set of features onto the other.
+
+    ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F), X and Y centred: the cosine of the angular Procrustes distance. The
+    same number is the normalised Bures similarity tr (K^½ L K^½)^½ / √(tr K · tr L) of the Gram
+    matrices. It weighs principal components by their variance where CKA weighs them by its square,
+    which makes it CKA's companion. Like biased CKA it is a plug-in value that grows towards 1 for
+    unrelated features when p is large against n: read it against a shuffled control.
+
+    Args:
+        X: [n, ...], n ≥ 2.
+        Y: [n, ...], the same samples in the same order; it may have other features than X.
+
+    Returns:
+        In [0, 1]; 1 where Y is X rotated, scaled and shifted.
+
+    Raises:
+        AuditError: if n differs, features hold NaN or infinite values, or do not vary at all.
+
+    Source: Williams et al. 2021 (distance); Harvey et al. 2024 (equality with Bures).
+    """
+    A, B = (_unit_norm(_centred_columns(_matrix(F).double())) for F in (X, Y))
+    _require_same_samples(len(A), len(B))
+    # With Aᵀ = QR, A may give way to Rᵀ: ‖AᵀB‖_* stays, and no matrix is larger than n × n.
+    A, B = (torch.linalg.qr(F.T, mode="r").R.T for F in (A, B))
+    return float(torch.linalg.svdvals(A.T @ B).sum())
+
+
+def _matrix(features: Tensor) -> Tensor:
+    if features.ndim < 2 or features.numel() == 0:
+        raise AuditError(
+            f"features must be [samples, ...] and not empty, got shape {list(features.shape)}"
+        )
+    return features.detach().flatten(1)
+
+
+def _centred_columns(X: Tensor) -> Tensor:
+    # Taking the first sample away first makes a constant column exactly zero, not one rounding off.
+    X = X - X[:1]
+    return X.sub_(X.mean(0))
+
+
+def _unit_norm(X: Tensor) -> Tensor:
+    peak = X.abs().max()
+    if not (peak.isfinite() and peak > 0):
+        raise AuditError(
+            f"features of {len(X)} samples are all alike or hold NaN or infinite values, so their "
+            "similarity to others is undefined: measure a layer that responds to its input"
+        )
+    X = X / peak
+    norm: Tensor = torch.linalg.matrix_norm(X)
+    return X / norm
+
+
+def _stacked(grams: Sequence[Tensor]) -> Tensor:
+    """Gram matrices of one batch as [layers, n, n], float64, after the checks that all share."""
+    shapes = [list(K.shape) for K in grams]
+    n = shapes[0][-1] if shapes and shapes[0] else 0
+    if not shapes or any(shape != [n, n] for shape in shapes):
+        raise AuditError(
+            "CKA needs one square Gram matrix per layer, all of the same samples, got shapes "
+            f"{shapes}: make them with gram"
+        )
+    _require_enough_samples(n)
+    stack = torch.stack([K.detach().double() for K in grams])
+    if not stack.isfinite().all():
+        raise AuditError(
+            "a Gram matrix holds NaN or infinite values: measure a run that did not diverge"
+        )
+    return stack
+
+
+def _centred(K: Tensor, estimator: Estimator) -> Tensor:
+    """K̃ of the module's docstring for a stack [layers, n, n], float64."""
+    n = K.shape[-1]
+    if estimator == "debiased":
+        K = _hollow(K)
+        rows = K.sum(-1, keepdim=True)
+        total = rows.sum(-2, keepdim=True)
+        centred = _hollow(K - (rows + rows.mT) / (n - 2) + total / ((n - 1) * (n - 2)))
+    else:
+        rows = K.mean(-1, keepdim=True)
+        centred = K - rows - rows.mT + rows.mean(-2, keepdim=True)
+    before, after = (torch.linalg.matrix_norm(M, keepdim=True) for M in (K, centred))
+    return torch.where(after > NOISE_FLOOR * before, centred, 0.0)
+
+
+def _hollow(K: Tensor) -> Tensor:
+    return K - torch.diag_embed(K.diagonal(dim1=-2, dim2=-1))
+
+
+def _divisor(n: int, estimator: Estimator) -> int:
+    return n * (n - 3) if estimator == "debiased" else (n - 1) ** 2
+
+
+def _require_estimator(estimator: Estimator) -> None:
+    if estimator not in get_args(Estimator):
+        raise AuditError(f"HSIC estimator {estimator!r} is unknown: use 'debiased' or 'biased'")
+
+
+def _require_enough_samples(n: int) -> None:
+    if n < FEWEST_SAMPLES:
+        raise AuditError(f"CKA needs at least {FEWEST_SAMPLES} samples, got {n}: use more images")
+
+
+def _require_same_samples(n: int, m: int) -> None:
+    if n != m:
+        raise AuditError(
+            f"representations of {n} and {m} samples cannot be compared: use the same samples in "
+            "the same order on both sides"
+        )
+
+
+def _require_finite(products: Tensor, features: Tensor) -> None:
+    if not products.isfinite().all():
+        raise AuditError(
+            f"features of shape {list(features.shape)} hold NaN, infinite or overflowing values, "
+            "so their similarity to others is undefined: measure a run that did not diverge"
+        )
+
+
+def _require_signal(own: Tensor) -> None:
+    if not bool(((own > 0) & own.isfinite()).all()):
+        raise AuditError(
+            f"self-HSIC is not a positive number ({own.tolist()}), so CKA is undefined: the "
+            "features of a layer are the same for all samples, or for all but one"
+        )

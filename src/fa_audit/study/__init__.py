@@ -1,0 +1,1 @@
+"""Study: a published experiment as cells, each run once and kept in the ledger."""

@@ -1,0 +1,165 @@
+"""Run a study with several worker processes, one thread each, and one progress bar."""
+
+import multiprocessing
+import queue
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from fa_audit.data import load_dataset
+from fa_audit.errors import AuditError
+from fa_audit.study.run import OutputFolder, Progress, epochs_of, open_cells, work
+from fa_audit.study.spec import Study
+
+# A worker reports its steps at most this often, in seconds.
+REPORT_EVERY = 0.5
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a study is carried out: what may change without changing any result.
+
+    Attributes:
+        output: Folder for ledger, weights and checkpoints.
+        data: Folder that holds the data set; None for the default places.
+        device: "cpu", "cuda" or "auto": CUDA where there is one.
+        workers: Processes; each takes the next free cell.
+        threads: Threads of each process. Sums are ordered by it, so results are the same bit for
+            bit only for the same number.
+    """
+
+    output: Path
+    data: Path | None = None
+    device: str = "auto"
+    workers: int = 1
+    threads: int = 1
+
+    def torch_device(self) -> torch.device:
+        """The device meant.
+
+        Raises:
+            AuditError: CUDA was asked for and is not there.
+        """
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise AuditError(
+                "device is cuda, but no CUDA device is available here; use cpu or auto"
+            )
+        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
+
+
+def run_study(study: Study, execution: Execution) -> None:
+    """Do every open cell of the study.
+
+    Shows progress on standard error: epochs done, rate and time left. May be stopped at any time;
+    the same call goes on where it was.
+
+    Raises:
+        AuditError: The data cannot be had, a setting does not fit it, the folder cannot be written,
+            or workers died.
+    """
+    execution.torch_device()
+    output = OutputFolder(execution.output)
+    pending = open_cells(study, output)
+    if not pending:
+        return
+    load_dataset(
+        study.data.name, execution.data, **study.data.sizes
+    )  # fails once, here, and not in every worker
+    context = multiprocessing.get_context("spawn")
+    reports: Any = context.Queue()
+    workers: list[BaseProcess] = [
+        context.Process(target=_worker, args=(study, execution, reports), daemon=True)
+        for _ in range(min(execution.workers, len(pending)))
+    ]
+    # A log file gets a line now and then, a terminal a moving bar.
+    interval = 0.1 if sys.stderr.isatty() else 30.0
+    bar = tqdm(
+        total=round(sum(map(epochs_of, pending))),
+        desc=study.name,
+        unit="epoch",
+        mininterval=interval,
+        bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.1f}/{total} epochs "
+        "[{elapsed} < {remaining}, {rate_fmt}]",
+    )
+    try:
+        for worker in workers:
+            worker.start()
+        with bar:
+            _follow(workers, reports, bar)
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()
+            worker.join()
+    left = open_cells(study, output)
+    if left:
+        codes = ", ".join(str(worker.exitcode) for worker in workers)
+        raise AuditError(
+            f"{len(left)} cells are not done because workers died (exit codes {codes}); "
+            "run the same command again, with fewer workers if memory was short"
+        )
+
+
+def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]") -> None:
+    """Show what the workers report until all have ended."""
+    while True:
+        alive = any(worker.is_alive() for worker in workers)
+        try:
+            kind, content = reports.get(timeout=0.2)
+        except queue.Empty:
+            if not alive:
+                return
+            continue
+        if kind == "advance":
+            bar.update(min(content, bar.total - bar.n))
+        elif kind == "say":
+            bar.write(content, file=sys.stderr)
+        elif kind == "mistake":
+            raise AuditError(content)
+        else:
+            raise RuntimeError(f"a worker failed:\n{content}")
+
+
+def _worker(study: Study, execution: Execution, reports: Any) -> None:
+    torch.set_num_threads(execution.threads)
+    try:
+        dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
+        advance, flush = _throttled(lambda epochs: reports.put(("advance", epochs)))
+        progress = Progress(advance, lambda sentence: reports.put(("say", sentence)))
+        work(study, OutputFolder(execution.output), dataset, execution.torch_device(), progress)
+        flush()
+    except KeyboardInterrupt:
+        pass  # the parent was interrupted too, and says so
+    except AuditError as error:
+        reports.put(("mistake", str(error)))
+    except BaseException:
+        reports.put(("failure", traceback.format_exc()))
+
+
+def _throttled(
+    send: Callable[[float], None],
+) -> tuple[Callable[[float], None], Callable[[], None]]:
+    """`send`, but with many small amounts gathered into few; and a function that sends the rest."""
+    gathered, sent = 0.0, time.monotonic()
+
+    def flush() -> None:
+        nonlocal gathered, sent
+        send(gathered)
+        gathered, sent = 0.0, time.monotonic()
+
+    def add(amount: float) -> None:
+        nonlocal gathered
+        gathered += amount
+        if time.monotonic() - sent > REPORT_EVERY:
+            flush()
+
+    return add, flush

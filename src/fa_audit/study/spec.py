@@ -1,0 +1,263 @@
+"""study.toml: what is to be run, validated before anything runs."""
+
+import dataclasses
+import re
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fa_audit.errors import AuditError
+from fa_audit.rules import get_rule
+from fa_audit.training.configuration import (
+    DataSettings,
+    ProbeSettings,
+    RunConfiguration,
+    TrainingSettings,
+)
+
+SUBSETS = ("all", "both-right", "reference-right-only")
+CHECKPOINTS = ("best-validation", "last")
+
+# What an id may hold, so that it can be part of a file name on every system.
+_ID = re.compile(r"[a-z0-9][a-z0-9_.=+-]*")
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How the representations of two runs are compared.
+
+    Attributes:
+        checkpoint: Which weights: "best-validation" or "last".
+        batch_size: Images per minibatch of CKA.
+        passes: Passes over the images, each in another order.
+        subsets: Of the validation and test images: "all"; "both-right", those that both networks
+            classify correctly; "reference-right-only", those that only the reference does.
+    """
+
+    checkpoint: str = "best-validation"
+    batch_size: int = 256
+    passes: int = 1
+    subsets: tuple[str, ...] = SUBSETS
+
+    def __post_init__(self) -> None:
+        if self.checkpoint not in CHECKPOINTS:
+            raise AuditError(
+                f"checkpoint is {self.checkpoint!r}; choose one of: {', '.join(CHECKPOINTS)}"
+            )
+        if self.batch_size < 4:
+            raise AuditError(f"batch_size is {self.batch_size}; CKA needs at least 4 images")
+        if self.passes < 1:
+            raise AuditError(f"passes is {self.passes}; it must be at least 1")
+        unknown = set(self.subsets) - set(SUBSETS)
+        if unknown or not self.subsets:
+            raise AuditError(f"subsets are {list(self.subsets)}; choose from: {', '.join(SUBSETS)}")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study.
+
+    Attributes:
+        name: Its name, that of its folder.
+        title: What is studied, for people.
+        source: The publication whose experiment it reruns, or what it is.
+        seeds: Declared before running; all of them are reported.
+        configurations: id → seed → the run.
+        reference: The configuration that all others are compared with, seed by seed; None for no
+            comparison.
+        comparison: How they are compared.
+    """
+
+    name: str
+    title: str
+    source: str
+    seeds: tuple[int, ...]
+    configurations: Mapping[str, Mapping[int, RunConfiguration]]
+    reference: str | None = None
+    comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
+
+    @property
+    def data(self) -> DataSettings:
+        """The images of all its runs."""
+        by_seed = next(iter(self.configurations.values()))
+        return next(iter(by_seed.values())).data
+
+
+Settings = typing.TypeVar(
+    "Settings", DataSettings, ProbeSettings, TrainingSettings, ComparisonSettings
+)
+
+
+def load_study(path: Path, seeds: int | None = None) -> Study:
+    """Read and validate a study.
+
+    Args:
+        path: study.toml, or the folder that holds it.
+        seeds: Use only the first so many of the declared seeds.
+
+    Raises:
+        AuditError: The file is missing, is not TOML, has a key that is not known, lacks one or
+            holds a value that makes no sense.
+    """
+    file = path / "study.toml" if path.is_dir() else path
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise AuditError(f"there is no study at {file}; name a folder with a study.toml") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise AuditError(f"{file} cannot be read as TOML: {error}") from error
+    try:
+        return _parse(content, seeds)
+    except AuditError as error:
+        raise AuditError(f"{file}: {error}") from error
+
+
+def _parse(content: dict[str, Any], first_seeds: int | None) -> Study:
+    _known(
+        "study.toml",
+        content,
+        ("name", "title", "source", "seeds", "network", "data", "training", "probe"),
+        ("configurations", "reference", "comparison"),
+    )
+    seeds = _seeds(content, first_seeds)
+    data = _settings("[data]", DataSettings, content.get("data", {}))
+    probe = _settings("[probe]", ProbeSettings, content.get("probe", {}))
+    training = content.get("training", {})
+    if not isinstance(training, dict):
+        raise AuditError("[training] must be a table")
+    configurations: dict[str, dict[int, RunConfiguration]] = {}
+    for entry in content.get("configurations", []):
+        id = str(entry.get("id", entry.get("rule", "")))
+        where = f"configuration {id!r}"
+        if not _ID.fullmatch(id):
+            raise AuditError(
+                f"{where}: give it a rule and an id of small letters, digits and _ . = + -"
+            )
+        if id in configurations:
+            raise AuditError(f"{where} stands twice; give each its own id")
+        try:
+            configurations[id] = _configuration(
+                entry, where, seeds, data, probe, training, content.get("network")
+            )
+        except AuditError as error:
+            raise AuditError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
+    if not configurations:
+        raise AuditError("there is no [[configurations]]; add one per rule to be run")
+    _no_duplicates(configurations)
+    reference = content.get("reference")
+    if reference is not None and reference not in configurations:
+        raise AuditError(f"reference is {reference!r}; choose one of: {', '.join(configurations)}")
+    comparison = _settings("[comparison]", ComparisonSettings, content.get("comparison", {}))
+    return Study(
+        name=_text(content, "name"),
+        title=_text(content, "title"),
+        source=_text(content, "source"),
+        seeds=seeds,
+        configurations=configurations,
+        reference=reference,
+        comparison=comparison,
+    )
+
+
+def _configuration(
+    entry: dict[str, Any],
+    where: str,
+    seeds: tuple[int, ...],
+    data: DataSettings,
+    probe: ProbeSettings,
+    training: dict[str, Any],
+    network: Any,
+) -> dict[int, RunConfiguration]:
+    """One entry of [[configurations]]: a rule, its options, and what differs from [training]."""
+    if "rule" not in entry:
+        raise AuditError("rule is missing")
+    rule = get_rule(_text(entry, "rule"))
+    settings = {field.name for field in dataclasses.fields(TrainingSettings)}
+    _known(where, entry, ("id", "rule"), tuple(rule.options), tuple(sorted(settings)))
+    own = {key: value for key, value in entry.items() if key in settings}
+    options = {key: value for key, value in entry.items() if key in rule.options}
+    merged = _settings(where, TrainingSettings, {**training, **own})
+    extra = {} if network is None else {"network": network}
+    return {
+        seed: RunConfiguration(
+            rule=rule.name,
+            seed=seed,
+            data=data,
+            training=merged,
+            options=options,
+            probe=probe,
+            **extra,
+        )
+        for seed in seeds
+    }
+
+
+def _seeds(content: dict[str, Any], first: int | None) -> tuple[int, ...]:
+    seeds = content.get("seeds")
+    valid = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not valid or not seeds or len(set(seeds)) != len(seeds):
+        raise AuditError("seeds must be a list of different whole numbers, such as [0, 1, 2]")
+    if first is None:
+        return tuple(seeds)
+    if not 1 <= first <= len(seeds):
+        raise AuditError(f"{first} seeds were asked for, but {len(seeds)} are declared: {seeds}")
+    return tuple(seeds[:first])
+
+
+def _settings(where: str, cls: type[Settings], values: Any) -> Settings:
+    """Fill a dataclass of settings from a table, each value of the type its field declares."""
+    if not isinstance(values, dict):
+        raise AuditError(f"{where} must be a table")
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    _known(where, values, tuple(fields))
+    for name, field_ in fields.items():
+        required = (
+            field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
+        )
+        if required and name not in values:
+            raise AuditError(f"{where} lacks {name}")
+    typed = {name: _typed(f"{where} {name}", fields[name].type, v) for name, v in values.items()}
+    return cls(**typed)
+
+
+def _typed(name: str, declared: Any, value: Any) -> Any:
+    """`value` if it has the declared type; whole numbers pass for floats."""
+    if declared == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise AuditError(f"{name} is {value!r}; it must be a list of texts")
+    permitted = typing.get_args(declared) or (declared,)
+    if float in permitted and type(value) is int:
+        return float(value)
+    if type(value) in permitted:
+        return value
+    wanted = " or ".join(t.__name__ for t in permitted if t is not type(None))
+    raise AuditError(f"{name} is {value!r}; it must be of type {wanted}")
+
+
+def _known(where: str, table: Mapping[str, Any], *keys: tuple[str, ...]) -> None:
+    known = [key for group in keys for key in group]
+    for key in table:
+        if key not in known:
+            raise AuditError(f"{where} has an unknown key {key!r}; it may have: {', '.join(known)}")
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value:
+        raise AuditError(f"{key} is missing or not a text")
+    return value
+
+
+def _no_duplicates(configurations: Mapping[str, Mapping[int, RunConfiguration]]) -> None:
+    seen: dict[str, str] = {}
+    for id, by_seed in configurations.items():
+        hash = next(iter(by_seed.values())).hash
+        if hash in seen:
+            raise AuditError(
+                f"configurations {seen[hash]!r} and {id!r} are the same; remove one of them"
+            )
+        seen[hash] = id

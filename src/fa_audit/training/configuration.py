@@ -1,0 +1,175 @@
+"""Everything that decides what a run computes, and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fa_audit.errors import AuditError
+from fa_audit.hashing import content_hash
+from fa_audit.networks import NETWORKS
+from fa_audit.rules import RULES, get_rule
+
+OPTIMIZERS = ("adam",)
+INITIALISATIONS = ("shared", "independent")
+PRECISIONS = ("float32",)
+ZERO_ERRORS = ("exclude", "ninety")
+DATASETS = ("cifar10", "shapes")
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise AuditError(sentence)
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, f"{name} is {value!r}; choose one of: {', '.join(choices)}")
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images, and how they are cut.
+
+    Attributes:
+        name: "cifar10" or "shapes", the embedded stand-in.
+        validation: Training images set aside for validation.
+        split_seed: Seed of that split, the same for all runs of a study, so that no image is a
+            training image of one run and a validation image of another.
+        crop: Side of the square that is cut out: at random in training, the centre otherwise.
+        flip: Whether training images are mirrored with probability one half.
+        train: Training images of the stand-in, validation included; None for its own number, and
+            for a data set whose size is fixed.
+        test: Test images of the stand-in, likewise.
+    """
+
+    name: str
+    validation: int
+    split_seed: int = 42
+    crop: int = 24
+    flip: bool = True
+    train: int | None = None
+    test: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_choice("data.name", self.name, DATASETS)
+        _require(
+            self.validation > 0, f"data.validation is {self.validation}; it must be at least 1"
+        )
+        _require(0 < self.crop <= 32, f"data.crop is {self.crop}; it must lie between 1 and 32")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes asked for, as `load_dataset` takes them."""
+        sizes = {"train": self.train, "test": self.test}
+        return {split: size for split, size in sizes.items() if size is not None}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    Attributes:
+        epochs: Passes over the training images.
+        learning_rate: Adam's step size, > 0.
+        weight_decay: Adam's L2 coefficient, ≥ 0, added to the gradient.
+        feedback_scale: σ of B0 ~ N(0, σ²), > 0; None where the rule stores no B0, or for each
+            layer's own standard deviation of weights.
+        batch_size: Images per step; the last step of an epoch takes what is left.
+        optimizer: "adam" (β 0.9, 0.999, ε 1e-8).
+        initialisation: "shared": the same initial weights under every rule, for one seed;
+            "independent": every rule has its own.
+        precision: Arithmetic of the forward and backward pass.
+    """
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    feedback_scale: float | None = None
+    batch_size: int = 128
+    optimizer: str = "adam"
+    initialisation: str = "shared"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
+        _require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be > 0")
+        _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be ≥ 0")
+        _require(
+            self.feedback_scale is None or self.feedback_scale > 0,
+            f"feedback_scale is {self.feedback_scale}; it must be > 0",
+        )
+        _require(self.batch_size >= 1, f"batch_size is {self.batch_size}; it must be at least 1")
+        _require_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _require_choice("initialisation", self.initialisation, INITIALISATIONS)
+        _require_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What is measured while a network trains, on a fixed batch of validation images.
+
+    Attributes:
+        images: Validation images in the probe batch, centre crops.
+        per_decade: Probes per tenfold number of steps; the first comes before the first step and
+            the last after the last.
+        zero_errors: What counts for an image whose error is zero: "exclude" or "ninety" degrees.
+    """
+
+    images: int = 256
+    per_decade: int = 8
+    zero_errors: str = "exclude"
+
+    def __post_init__(self) -> None:
+        _require(self.images >= 1, f"probe.images is {self.images}; it must be at least 1")
+        _require(
+            self.per_decade >= 1, f"probe.per_decade is {self.per_decade}; it must be at least 1"
+        )
+        _require_choice("probe.zero_errors", self.zero_errors, ZERO_ERRORS)
+
+
+@dataclass(frozen=True)
+class RunConfiguration:
+    """One network to be trained: a rule, a seed and all settings.
+
+    Attributes:
+        rule: A name in RULES.
+        seed: Seed of initialisation, feedback, order and augmentation.
+        data: Which images.
+        training: How to train.
+        network: A name in NETWORKS.
+        options: The rule's named variants; defaults are filled in.
+        probe: What to measure meanwhile.
+    """
+
+    rule: str
+    seed: int
+    data: DataSettings
+    training: TrainingSettings
+    network: str = "architecture1"
+    options: Mapping[str, str] = field(default_factory=dict)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+
+    def __post_init__(self) -> None:
+        rule = get_rule(self.rule)
+        object.__setattr__(self, "options", rule.resolve_options(self.options))
+        _require_choice("network", self.network, tuple(NETWORKS))
+        _require(
+            RULES[self.rule].stores_feedback or self.training.feedback_scale is None,
+            f"rule {self.rule!r} stores no B0, so feedback_scale means nothing to it; leave it out",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as plain data; what is None is left out."""
+        return {"kind": "run", **_without_none(asdict(self))}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the configuration: what a run's files are named and found by."""
+        return content_hash(self.to_json())

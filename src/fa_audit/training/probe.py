@@ -1,0 +1,99 @@
+"""What is measured of a network while it trains."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fa_audit.errors import AuditError
+from fa_audit.measure import ErrorAngles, error_angles, measured_layers
+from fa_audit.metrics.alignment import AngleSummary, predicted_angle
+from fa_audit.metrics.signs import sign_concordance
+from fa_audit.rules import feedback_layers
+from fa_audit.training.configuration import ProbeSettings
+
+
+def probe_steps(total: int, per_decade: int) -> tuple[int, ...]:
+    """Step numbers 0, 1, … `total`, evenly spaced in the logarithm, each at most once."""
+    exponents = range(1 + math.floor(per_decade * math.log10(total)))
+    spaced = {round(10 ** (exponent / per_decade)) for exponent in exponents}
+    return tuple(sorted({0, total, *(step for step in spaced if step <= total)}))
+
+
+class Probe:
+    """Measures one network again and again on one batch, and keeps the series.
+
+    Attributes:
+        series: {"step": [s₀, s₁, …], layer: {quantity: [value at s₀, …]}}. Quantities: local_angle
+            and true_angle in degrees (None where every error is zero); sent_norm, local_norm and
+            true_norm, the mean norms ‖Bᵀδ‖, ‖Wᵀδ‖ and of backpropagation's error; zero_errors and
+            zero_true_errors, images left without an angle; predicted_angle, the angle that errors
+            independent of the weights would show, and sign_concordance (None where B and W differ
+            in shape); distance, ‖W − W₀‖ / ‖W₀‖.
+    """
+
+    def __init__(
+        self, network: nn.Module, images: Tensor, labels: Tensor, settings: ProbeSettings
+    ) -> None:
+        self.network, self.images, self.labels = network, images, labels
+        self.settings = settings
+        self.layers = measured_layers(network)
+        self.initial = {name: self._weight(name).clone() for name in self.layers}
+        self.series: dict[str, Any] = {"step": [], **{name: {} for name in self.layers}}
+
+    def measure(self, step: int) -> None:
+        """Append one value to every series."""
+        self.series["step"].append(step)
+        for name in self.layers:
+            weight, start = self._weight(name), self.initial[name]
+            self._append(name, distance=float((weight - start).norm() / start.norm()))
+        for name, layer in feedback_layers(self.network).items():
+            weight, feedback = self._weight(name), layer.feedback()
+            concordance = sign_concordance(weight, feedback)
+            self._append(
+                name,
+                sign_concordance=concordance.value,
+                predicted_angle=(
+                    predicted_angle(weight, feedback) if weight.shape == feedback.shape else None
+                ),
+            )
+        for name, angles in self._error_angles().items():
+            self._append(
+                name,
+                local_angle=angles.local.angle,
+                true_angle=angles.true.angle,
+                sent_norm=angles.local.norm_u,
+                local_norm=angles.local.norm_v,
+                true_norm=angles.true.norm_v,
+                zero_errors=angles.local.zeros,
+                zero_true_errors=angles.true.zeros,
+            )
+
+    def _error_angles(self) -> dict[str, ErrorAngles]:
+        zero_errors: Any = self.settings.zero_errors
+        try:
+            return error_angles(self.network, self.images, self.labels, zero_errors)
+        except AuditError:
+            # Errors of a network that is about to diverge overflow before its weights do.
+            unknown = AngleSummary(None, len(self.labels), 0, math.inf, math.inf)
+            return dict.fromkeys(feedback_layers(self.network), ErrorAngles(unknown, unknown))
+
+    def features(self, layer: str) -> int:
+        """p of a layer: the number of its weights."""
+        return self._weight(layer).numel()
+
+    def _weight(self, name: str) -> Tensor:
+        weight = self.network.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        return weight.detach()
+
+    def _append(self, layer: str, **values: float | None) -> None:
+        for quantity, value in values.items():
+            finite = value is not None and math.isfinite(value)
+            self.series[layer].setdefault(quantity, []).append(value if finite else None)
+
+
+def all_finite(network: nn.Module) -> bool:
+    """Whether every parameter is a finite number."""
+    return all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters())

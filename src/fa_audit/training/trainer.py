@@ -1,0 +1,206 @@
+"""Train one network as configured: epochs, validation, the best and the last weights.
+
+A run is a function of its configuration and the data alone. All randomness of epoch e comes from
+streams named after e, so a run resumed from the end of any epoch goes on exactly as if it had never
+stopped.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fa_audit.data import Batches, Dataset, draw_crops, split_train_validation
+from fa_audit.errors import AuditError
+from fa_audit.measure import evaluate
+from fa_audit.networks import build_network
+from fa_audit.rules import RULES, convert
+from fa_audit.streams import stream
+from fa_audit.training.configuration import RunConfiguration
+from fa_audit.training.optimizers import build_optimizer
+from fa_audit.training.probe import Probe, all_finite, probe_steps
+
+CHECKPOINTS = ("best-validation", "last")
+
+
+@contextmanager
+def subnormals_flushed() -> Iterator[None]:
+    """Treat subnormal floats as zero: Adam's moments of dead filters decay into them and would
+    slow every product down many times over. Results change by less than 1e-38 in absolute terms."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+class Trainer:
+    """One run in progress.
+
+    Attributes:
+        configuration: What is being trained.
+        network: The network, converted to the rule.
+        epoch: Epochs done.
+        status: "training", "finished" or "diverged": a loss or a weight was not finite.
+        history: One value per epoch, the untrained network first: validation_loss,
+            validation_accuracy, train_loss (mean over the epoch's batches as they were trained on;
+            None for the untrained network).
+        probe: What was measured meanwhile.
+        best_epoch: The epoch of the highest validation accuracy, the earliest of equals, from epoch
+            1 on; 0 for a run that diverged in its first epoch.
+        weights: Parameters at "best-validation" and "last" (the last finite epoch).
+    """
+
+    def __init__(
+        self, configuration: RunConfiguration, dataset: Dataset, device: torch.device | str = "cpu"
+    ) -> None:
+        self.configuration, self.dataset = configuration, dataset
+        self.device = torch.device(device)
+        settings, data = configuration.training, configuration.data
+        images = dataset.train.to(self.device)
+        self.labels = images.labels
+        self.batches = Batches(images, dataset.mean, dataset.std, data.crop)
+        self.train_index, self.validation_index = split_indices(configuration, dataset)
+        if settings.batch_size > len(self.train_index):
+            raise AuditError(
+                f"batch_size is {settings.batch_size}, but there are only {len(self.train_index)} "
+                "training images; choose a smaller batch_size"
+            )
+        self.network = untrained_network(configuration, dataset).to(self.device)
+        self.optimizer = build_optimizer(self.network.parameters(), settings)
+        self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
+        probed = self.validation_index[: configuration.probe.images]
+        self.probe = Probe(
+            self.network, self.batches.centre(probed), self.labels[probed], configuration.probe
+        )
+        self.probe_steps = frozenset(
+            probe_steps(settings.epochs * self.steps_per_epoch, configuration.probe.per_decade)
+        )
+        self.epoch, self.best_epoch = 0, 0
+        self.status = "training"
+        self.history: dict[str, list[float | None]] = {
+            "train_loss": [],
+            "validation_loss": [],
+            "validation_accuracy": [],
+        }
+        self.probe.measure(0)
+        self._validate(None)
+        self.weights = dict.fromkeys(CHECKPOINTS, self._parameters())
+
+    def train_epoch(self, on_step: Callable[[], None] = lambda: None) -> None:
+        """Go once through the training images and validate; sets `status` at the end."""
+        epoch = self.epoch + 1
+        seed, settings = self.configuration.seed, self.configuration.training
+        n = len(self.train_index)
+        data = self.configuration.data
+        order = self.train_index[torch.randperm(n, generator=stream(seed, "order", epoch))]
+        offsets, flips = draw_crops(
+            n, 32, data.crop, data.flip, stream(seed, "augmentation", epoch)
+        )
+        parts = (
+            part.to(self.device).split(settings.batch_size) for part in (order, offsets, flips)
+        )
+        loss_sum = torch.zeros((), device=self.device)
+        for step, (index, offset, flip) in enumerate(
+            zip(*parts, strict=True), self.epoch * self.steps_per_epoch + 1
+        ):
+            loss_sum += self._step(self.batches.crop(index, offset, flip), self.labels[index])
+            if step in self.probe_steps and all_finite(self.network):
+                self.probe.measure(step)
+            on_step()
+        self.epoch = epoch
+        self._validate(loss_sum.item() / n)
+        last = [values[-1] for values in self.history.values()]
+        if not all_finite(self.network) or any(value is None for value in last):
+            self.status = "diverged"
+            return
+        self.weights["last"] = self._parameters()
+        accuracies = self.history["validation_accuracy"][1:]
+        if accuracies.index(max(accuracies, key=lambda a: a or 0.0)) == len(accuracies) - 1:
+            self.best_epoch = epoch
+            self.weights["best-validation"] = self.weights["last"]
+        if epoch == settings.epochs:
+            self.status = "finished"
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One update; the batch's summed loss, not read back, so that nothing has to wait."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(self.network(images), labels)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return loss.detach() * len(labels)
+
+    def _validate(self, train_loss: float | None) -> None:
+        index = self.validation_index
+        found = evaluate(self.network, self.batches.centre, index, self.labels[index])
+        self.history["train_loss"].append(_finite(train_loss))
+        self.history["validation_loss"].append(_finite(found.loss))
+        self.history["validation_accuracy"].append(found.accuracy)
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {
+            name: parameter.detach().cpu().clone()
+            for name, parameter in self.network.named_parameters()
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs, as tensors and plain data."""
+        return {
+            "configuration": self.configuration.hash,
+            "network": self._parameters(),
+            "optimizer": self.optimizer.state_dict(),
+            "weights": self.weights,
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "status": self.status,
+            "history": self.history,
+            "series": self.probe.series,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, taken at the end of an epoch of the same configuration."""
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters():
+                parameter.copy_(state["network"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.weights = state["weights"]
+        self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
+        self.status, self.history = state["status"], state["history"]
+        self.probe.series = state["series"]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+def split_indices(configuration: RunConfiguration, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """Indices of the training and the validation images within `dataset.train`.
+
+    Raises:
+        AuditError: More validation images asked for than leave any to train on.
+    """
+    data = configuration.data
+    generator = stream(data.split_seed, "split")
+    return split_train_validation(len(dataset.train), data.validation, generator)
+
+
+def untrained_network(configuration: RunConfiguration, dataset: Dataset) -> nn.Module:
+    """The network of a run before its first step, with the rule and its feedback in place."""
+    settings, rule = configuration.training, RULES[configuration.rule]
+    names = () if settings.initialisation == "shared" else (rule.name,)
+    generator = stream(configuration.seed, "initialisation", *names)
+    network = build_network(configuration.network, len(dataset.classes), generator)
+    network = network.to(memory_format=torch.channels_last)
+    side = configuration.data.crop
+    convert(
+        network,
+        rule,
+        feedback_scale=settings.feedback_scale,
+        seed=configuration.seed,
+        example_input=torch.zeros(1, 3, side, side),
+        **configuration.options,
+    )
+    return network
