@@ -140,14 +140,17 @@ def judge(claims: Claims, evidence: Evidence) -> tuple[Verdict, ...]:
 # Gathering the numbers of a claim, or what keeps it from being judged
 
 
+_Numbers = Mapping[str, NDArray[np.float64]]
+"""Subject → its values, at the seeds that all subjects of a claim have."""
+
+
 @dataclass(frozen=True)
 class _Case:
     """A claim on its way to a verdict; without numbers, the draft is final."""
 
     claim: Claim
     draft: Verdict
-    numbers: Mapping[str, NDArray[np.float64]] | None = None
-    """Subject → its values, at the seeds that all subjects of the claim have."""
+    numbers: _Numbers | None = None
 
 
 def _gather(claim: Claim, file: str, evidence: Evidence) -> _Case:
@@ -188,7 +191,7 @@ def _gather(claim: Claim, file: str, evidence: Evidence) -> _Case:
     return _Case(claim, obstacle) if obstacle else _Case(claim, draft, numbers)
 
 
-def _quantity(claim: SingleClaim, numbers: Mapping[str, NDArray[np.float64]]) -> Any:
+def _quantity(claim: SingleClaim, numbers: _Numbers) -> NDArray[np.float64]:
     """The numbers a single claim is about, seed by seed."""
     if claim.minus is None:
         return numbers[claim.of]
@@ -300,15 +303,12 @@ def _answers(cases: Sequence[_Case]) -> Mapping[str, Mapping[str, list[_Answer]]
 
 
 def _decide(case: _Case, answers: Mapping[str, list[_Answer]], alpha: float) -> Verdict:
-    claim, numbers, verdict = case.claim, case.numbers, case.draft
+    claim, verdict, numbers = case.claim, case.draft, case.numbers
     if numbers is not None:
         if isinstance(claim, ValueClaim):
-            answer = answers["differs"][0]
-            verdict = _decide_value(claim, verdict, _quantity(claim, numbers), answer, alpha)
+            verdict = _decide_value(claim, verdict, _quantity(claim, numbers), answers, alpha)
         elif isinstance(claim, RangeClaim | EquivalenceClaim):
-            inside, outside = answers["inside"][0], answers["outside"][0]
-            values = _quantity(claim, numbers)
-            verdict = _decide_bounds(claim, verdict, values, inside, outside, alpha)
+            verdict = _decide_bounds(claim, verdict, _quantity(claim, numbers), answers, alpha)
         elif isinstance(claim, OrderClaim):
             pairs = [statistics.paired_t(numbers[a], numbers[b], alpha) for a, b in claim.pairs]
             verdict = _decide_order(claim, verdict, pairs, answers, alpha)
@@ -323,7 +323,7 @@ def _decide_value(
     claim: ValueClaim,
     draft: Verdict,
     values: NDArray[np.float64],
-    answer: _Answer,
+    answers: Mapping[str, Sequence[_Answer]],
     alpha: float,
 ) -> Verdict:
     """Could the published number be one of our runs, and should we have noticed if not?
@@ -331,6 +331,7 @@ def _decide_value(
     A number outside the interval that may still be chance among the claims of its family is neither
     reproduced nor refuted. So "reproduced" always means that our mean is within the margin of it.
     """
+    (answer,) = answers["differs"]
     n, mean, sd = statistics.summarise(values)
     k, error, unit = claim.published_runs, claim.reading_error, claim.unit
     half_width = statistics.prediction_half_width(n, sd, alpha, k) + error
@@ -344,7 +345,8 @@ def _decide_value(
         p_adjusted=answer.p_adjusted,
     )
     published = f"The published {_show(claim.published, unit)}"
-    where = f"{_span(interval, unit)}, where our {n} seeds place a run like theirs"
+    theirs = "a run" if k == 1 else f"a mean of {k} runs"
+    where = f"{_span(interval, unit)}, where our {n} seeds place {theirs} like theirs"
     distance = abs(mean - claim.published)
     if answer.p_adjusted <= alpha:
         reason = f"{published} lies outside {where}."
@@ -359,7 +361,7 @@ def _decide_value(
         level = alpha / answer.family_size
         needed = statistics.seeds_for_prediction(sd, distance - error, level, k)
         why = f"outside {where}, but one miss among {answer.family_size} claims may be chance"
-    reason = f"{published} lies {why}; {_outlook(needed, 'a single run scatters too widely')}."
+    reason = f"{published} lies {why}; {_outlook(needed, 'runs like theirs scatter too widely')}."
     return replace(draft, reason=reason, seeds_needed=needed)
 
 
@@ -367,11 +369,11 @@ def _decide_bounds(
     claim: RangeClaim | EquivalenceClaim,
     draft: Verdict,
     values: NDArray[np.float64],
-    inside: _Answer,
-    outside: _Answer,
+    answers: Mapping[str, Sequence[_Answer]],
     alpha: float,
 ) -> Verdict:
     """Is our mean shown to lie between the bounds, shown to lie beyond one, or neither?"""
+    (inside,), (outside,) = answers["inside"], answers["outside"]
     n, mean, sd = statistics.summarise(values)
     unit, interval = claim.unit, statistics.mean_interval(values, 2 * alpha)
     answer = inside if claim.low <= mean <= claim.high else outside
@@ -447,30 +449,30 @@ def _decide_order(
             claim.pairs, pairs, answers["order"], strict=True
         )
     )
-    settled, refuted = _settle(comparisons, answers["order"], 0.0, alpha), Word.NOT_REPRODUCED
-    about_size = settled.state == "above" and claim.at_least is not None
-    if about_size and claim.at_least is not None:
-        settled, refuted = (
-            _settle(comparisons, answers["size"], claim.at_least, alpha),
-            Word.DIRECTION_ONLY,
-        )
+    least, about_size = claim.at_least or 0.0, False
+    settled = _settle(comparisons, answers["order"], 0.0, alpha)
+    if settled.state == "above" and claim.at_least is not None:
+        settled, about_size = _settle(comparisons, answers["size"], least, alpha), True
     difference = settled.pair.difference
     shown = f"{settled.pair.name} = {_show(difference.mean, claim.unit)}"
     shown = f"{shown} ({_span(difference.interval, claim.unit)})"
-    outlook = _outlook(settled.seeds_needed, "there is no difference to be seen")
-    least = _show(claim.at_least or 0.0, claim.unit)
-    reasons = {
-        (False, "below"): f"{shown}, the reverse of the order claimed.",
-        (False, "open"): f"{shown} leaves the order open; {outlook}.",
-        (False, "above"): f"All differences have the sign claimed, the least certain {shown}.",
-        (True, "below"): f"The order holds, but {shown} is less than the {least} claimed.",
-        (True, "open"): f"The order holds, but {shown} may be less than {least}; {outlook}.",
-        (True, "above"): f"All differences are {least} or more, the least certain {shown}.",
-    }
+    far = _show(least, claim.unit)
+    outlook = _outlook(settled.seeds_needed, "the difference lies right at the edge")
+    word, reason = {
+        (False, "below"): (Word.NOT_REPRODUCED, f"{shown} is the reverse of the order claimed."),
+        (False, "open"): (Word.INCONCLUSIVE, f"{shown} leaves the order open; {outlook}."),
+        (False, "above"): (Word.REPRODUCED, f"The order holds throughout, least surely {shown}."),
+        (True, "below"): (Word.DIRECTION_ONLY, f"The order holds, but {shown} is less than {far}."),
+        (True, "open"): (
+            Word.INCONCLUSIVE,
+            f"The order holds, but {shown} may be less than {far}; {outlook}.",
+        ),
+        (True, "above"): (Word.REPRODUCED, f"All differ by {far} or more, least surely {shown}."),
+    }[about_size, settled.state]
     return replace(
         draft,
-        word={"above": Word.REPRODUCED, "below": refuted, "open": Word.INCONCLUSIVE}[settled.state],
-        reason=reasons[about_size, settled.state],
+        word=word,
+        reason=reason,
         quantity=settled.pair.name,
         estimate=difference.mean,
         interval=difference.interval,

@@ -55,10 +55,13 @@ def send_dense(error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tenso
     return (error.flatten(1) @ feedback).view(input_size)
 
 
-def _saved(ctx: Any) -> tuple[Tensor, ...]:
-    """The saved tensors, or a clear error if one was overwritten after the forward pass."""
+def _saved(ctx: Any, error: Tensor) -> tuple[Tensor, ...]:
+    """The saved tensors, or a clear error if one was overwritten after the forward pass.
+
+    They take the error's type: under autocast it is lower than the one they were saved in.
+    """
     try:
-        return ctx.saved_tensors  # type: ignore[no-any-return]
+        return tuple(tensor.to(error.dtype) for tensor in ctx.saved_tensors)
     except RuntimeError as error:
         if "inplace" not in str(error):
             raise
@@ -85,7 +88,7 @@ class FeedbackLinearFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
         """Delivered error [..., out] → gradients of input, weight and bias."""
-        input, feedback = _saved(ctx)
+        input, feedback = _saved(ctx, error)
         need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
         rows = error.reshape(-1, error.shape[-1])
         return (
@@ -119,7 +122,7 @@ class FeedbackConv2dFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
         """Delivered error [n, out, h', w'] → gradients of input, weight and bias."""
-        input, feedback = _saved(ctx)
+        input, feedback = _saved(ctx, error)
         # The kernel's values enter the gradient of the input alone; those of weight and bias take
         # only its shape. So one call with B in W's place gives all three.
         gradients = _convolution_backward(
@@ -150,7 +153,7 @@ class DenseFeedbackConv2dFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
         """Delivered error [n, out, h', w'] → gradients of input, weight and bias."""
-        input, weight, feedback = _saved(ctx)
+        input, weight, feedback = _saved(ctx, error)
         need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
         _, weight_gradient, bias_gradient = _convolution_backward(
             error, input, weight, ctx.geometry, (False, need_weight, need_bias)

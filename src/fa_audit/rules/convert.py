@@ -3,13 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fa_audit.errors import AuditError
-from fa_audit.rules.layers import FeedbackConv2d, FeedbackLayer, FeedbackLinear
+from fa_audit.rules.layers import (
+    FeedbackConv2d,
+    FeedbackLayer,
+    FeedbackLinear,
+    feedback_layers,
+)
 from fa_audit.rules.table import Rule, get_rule
 from fa_audit.streams import stream
 
@@ -63,10 +68,12 @@ def convert(
             its weights at conversion. Rules that store no B0 do not use it.
         seed: Seed of B0. Each layer draws from a stream of its own, named after it, so B0 does not
             depend on the other layers, on the device or, for equal shapes, on the rule.
-        example_input: A batch as the network takes it. With it the first layer is the first that
-            runs, not the first that was registered; dense rules learn the size of their feedback;
-            and one forward and backward pass shows at once whether an in-place operation would
-            spoil a gradient. The network's parameters, buffers and gradients stay as they were.
+        example_input: A batch as the network takes it. With it the layers are taken in the order
+            in which they run, and first is any that has nothing trainable below it, rather than
+            the one registered first; dense rules learn the size of their feedback; and, if the
+            network returns a tensor, one forward and backward pass shows at once whether an
+            in-place operation would spoil a gradient. The network's parameters, buffers and
+            gradients stay as they were.
         **options: Named variants of the rule, such as norm="spectral".
 
     Returns:
@@ -77,53 +84,67 @@ def convert(
             without `example_input`; an in-place operation on what a layer saved.
     """
     row = get_rule(rule)
-    sizes = {} if example_input is None else _input_sizes(network, example_input)
+    inputs = {} if example_input is None else _record_inputs(network, example_input)
     matching = {
         name: module for name, module in network.named_modules() if type(module) in _COUNTERPART
     }
-    order = [name for name in sizes if name in matching] or list(matching)
-    first, chosen = order[:1], order[1:]
+    if example_input is None:
+        order = list(matching)
+        first = order[:1]
+    else:
+        order = [name for name in inputs if name in matching]
+        first = [name for name in order if not inputs[name].sends]
+    chosen = [name for name in order if name not in first]
     if not chosen:
+        already = len(feedback_layers(network))
         raise AuditError(
             f"there is nothing to convert in {type(network).__name__}: a rule goes into Linear and "
             f"Conv2d layers after the first, and it has {len(order)} of these in all"
+            + (f", besides {already} that take a rule already" if already else "")
         )
     replacement: dict[nn.Module, FeedbackLayer] = {}
     for name in chosen:
         layer = matching[name]
-        height_width = sizes.get(name, torch.Size())[-2:]
+        maps = isinstance(layer, nn.Conv2d) and name in inputs
         replacement[layer] = _COUNTERPART[type(layer)].from_layer(
             layer,
             name,
             row,
             feedback_scale=feedback_scale,
             generator=stream(seed, "feedback", name),
-            input_size=tuple(height_width) if len(height_width) == 2 else None,
+            input_size=tuple(inputs[name].size[-2:]) if maps else None,
             **options,
         )
+    kept = _kept(network, first, chosen)
     _replace(network, replacement)
     if example_input is not None:
         try:
             _try_backward(network, example_input)
-        except AuditError:
+        except Exception:
             _replace(network, {new: old for old, new in replacement.items()})
             raise
-    return Conversion(row, tuple(chosen), _kept(network, first))
+    return Conversion(row, tuple(chosen), kept)
 
 
 def _replace(network: nn.Module, replacement: Mapping[Any, nn.Module]) -> None:
     """Put the new modules wherever the old ones stand, several places included."""
     for parent in list(network.modules()):
-        for child_name, child in parent.named_children():
+        for child_name, child in list(parent._modules.items()):  # named_children() skips repeats
             if child in replacement:
                 setattr(parent, child_name, replacement[child])
 
 
-def _kept(network: nn.Module, first: list[str]) -> dict[str, str]:
+def _kept(network: nn.Module, first: list[str], chosen: list[str]) -> dict[str, str]:
+    """Why each layer with weights of its own is left alone, before anything is replaced."""
     kept = dict.fromkeys(first, "the first layer sends no error down")
     for name, module in network.named_modules():
-        own = list(module.parameters(recurse=False))
-        if own and not isinstance(module, FeedbackLayer) and name not in kept:
+        if name in kept or name in chosen or not list(module.parameters(recurse=False)):
+            continue
+        if isinstance(module, FeedbackLayer):
+            kept[name] = f"it takes rule {module.rule.name!r} already"
+        elif type(module) in _COUNTERPART:
+            kept[name] = "it did not run on example_input"
+        else:
             kept[name] = f"{type(module).__name__} propagates exactly"
     return kept
 
@@ -131,7 +152,11 @@ def _kept(network: nn.Module, first: list[str]) -> dict[str, str]:
 @contextmanager
 def _untouched(network: nn.Module) -> Iterator[None]:
     """Run a network without leaving a trace in its buffers, gradients or the random state."""
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     network.zero_grad(set_to_none=True)
     try:
@@ -141,36 +166,59 @@ def _untouched(network: nn.Module) -> Iterator[None]:
         for name, parameter in network.named_parameters():
             parameter.grad = gradients[name]
         with torch.no_grad():
-            for name, buffer in network.named_buffers():
-                buffer.copy_(buffers[name])
+            for module, buffer_name, buffer, value in buffers:
+                setattr(module, buffer_name, buffer.copy_(value))
 
 
-def _input_sizes(network: nn.Module, example_input: Tensor) -> dict[str, torch.Size]:
-    """The size of each matching layer's input, in the order in which the layers run."""
-    sizes: dict[str, torch.Size] = {}
+@contextmanager
+def _all_trainable(network: nn.Module) -> Iterator[None]:
+    """Frozen parameters take part too: they may be trained later."""
+    frozen = [p for p in network.parameters() if p.is_floating_point() and not p.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
-    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            sizes.setdefault(name, inputs[0].shape)
+
+class _Input(NamedTuple):
+    """What a layer is given: its size when it first ran, and whether an error goes down there."""
+
+    size: torch.Size
+    sends: bool
+
+
+def _record_inputs(network: nn.Module, example_input: Tensor) -> dict[str, _Input]:
+    """The input of each Linear and Conv2d, in the order in which the layers run."""
+    inputs: dict[str, _Input] = {}
+
+    def recorder(name: str) -> Callable[..., None]:
+        def record(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+            given = args[0] if args else kwargs["input"]
+            before = inputs.get(name, _Input(given.shape, False))
+            inputs[name] = _Input(before.size, before.sends or given.requires_grad)
 
         return record
 
+    # Subclasses too: a lazy layer becomes an ordinary one as it runs.
     hooks = [
-        module.register_forward_pre_hook(recorder(name))
+        module.register_forward_pre_hook(recorder(name), with_kwargs=True)
         for name, module in network.named_modules()
-        if type(module) in _COUNTERPART
+        if isinstance(module, (nn.Linear, nn.Conv2d))
     ]
     try:
-        with _untouched(network), torch.no_grad():
-            network(example_input)
+        with _untouched(network), _all_trainable(network), torch.enable_grad():
+            network(example_input.detach())
     finally:
         for hook in hooks:
             hook.remove()
-    return sizes
+    return inputs
 
 
 def _try_backward(network: nn.Module, example_input: Tensor) -> None:
     with _untouched(network), torch.enable_grad():
         output = network(example_input)
-        if isinstance(output, Tensor):
+        if isinstance(output, Tensor) and output.requires_grad:
             torch.autograd.backward(output.sum())

@@ -31,17 +31,23 @@ def sign_with_initial_magnitude(
 def sign_with_shared_norm(
     weight: Tensor, initial: Tensor | None, norm: str = "frobenius"
 ) -> Tensor:
-    """B = ‖W‖ · sign(W) / ‖sign(W)‖, zero where W is all zeros; same shape as W.
+    """B = ‖W‖ · sign(W) / ‖sign(W)‖, zero where W is all zeros; same shape and type as W.
 
     Args:
         weight: W.
         initial: Not used: the rule stores nothing.
         norm: "frobenius", √Σw², or "spectral", the largest singular value.
     """
-    order = 2 if norm == "spectral" else "fro"
     sign = weight.sign()
-    matrix, sign_matrix = weight.flatten(1), sign.flatten(1)
-    scale: Tensor = torch.linalg.matrix_norm(matrix, order)
-    scale = scale / torch.linalg.matrix_norm(sign_matrix, order)
-    # An all-zero weight has no sign to send through: 0 / 0 is taken as 0.
-    return sign * scale.nan_to_num(nan=0.0)
+    # Either norm of a sign matrix is at least 1 unless it is all zeros; then 0 / 0 is taken as 0.
+    scale = _matrix_norm(weight, norm) / _matrix_norm(sign, norm).clamp(min=1)
+    return (sign * scale).to(weight.dtype)
+
+
+def _matrix_norm(weight: Tensor, norm: str) -> Tensor:
+    """A norm of the flattened weight in float32 or better, NaN where the weight has diverged."""
+    matrix = weight.flatten(1).to(torch.promote_types(weight.dtype, torch.float32))
+    if norm == "spectral" and not matrix.isfinite().all():
+        return matrix.new_tensor(float("nan"))  # LAPACK would raise and end the run
+    size: Tensor = torch.linalg.matrix_norm(matrix, 2 if norm == "spectral" else "fro")
+    return size

@@ -1,6 +1,7 @@
 """FeedbackLinear and FeedbackConv2d: the layers of `torch.nn` that take a learning rule."""
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self, cast
@@ -30,7 +31,7 @@ class FeedbackLayer(nn.Module):
         options: The rule's named variants in force.
         initial_feedback: B0, a buffer: saved with the weights and never trained; None for a rule
             that stores none.
-        feedback_scale: σ of B0 ~ N(0, σ²).
+        feedback_scale: σ of B0 ~ N(0, σ²); None where none was given and the rule stores no B0.
         input_size: Height and width of the maps that reach the layer, where a dense rule needs it.
         name: What error messages call the layer.
     """
@@ -38,7 +39,7 @@ class FeedbackLayer(nn.Module):
     rule: Rule
     options: dict[str, str]
     initial_feedback: Tensor | None
-    feedback_scale: float
+    feedback_scale: float | None
     input_size: tuple[int, int] | None
     name: str
     weight: Tensor
@@ -57,7 +58,7 @@ class FeedbackLayer(nn.Module):
         Args:
             rule: A row of RULES or its name.
             feedback_scale: σ > 0 of B0 ~ N(0, σ²); by default the standard deviation that the
-                layer's weights have now.
+                layer's weights have now. Rules that store no B0 do not use it.
             generator: Where B0 is drawn from, on the CPU whatever the layer's device, so that it
                 does not depend on the device; by default PyTorch's global generator.
             input_size: Height and width of the maps that reach the layer; a dense rule needs it at
@@ -65,19 +66,36 @@ class FeedbackLayer(nn.Module):
             **options: Named variants of the rule, such as norm="spectral".
 
         Raises:
-            AuditError: No such rule, option or value; σ ≤ 0; a size that is missing.
+            AuditError: No such rule, option or value; σ not above 0, or none given where all
+                weights are alike; a size that is missing.
         """
-        self.rule = get_rule(rule)
-        self.options = self.rule.resolve_options(options)
-        if feedback_scale is not None and not feedback_scale > 0:
-            raise AuditError(f"feedback_scale of {self.name} is {feedback_scale}; it must be > 0")
-        scale = float(self.weight.detach().std()) if feedback_scale is None else feedback_scale
-        self.feedback_scale = scale
+        row = get_rule(rule)
+        chosen = row.resolve_options(options)
+        scale = self._resolve_scale(row, feedback_scale)
+        self.rule, self.options, self.feedback_scale = row, chosen, scale
         self.input_size = input_size
         self.initial_feedback = None
-        if self.rule.stores_feedback:
-            drawn = torch.randn(self.feedback_shape(), generator=generator) * scale
-            self.initial_feedback = drawn.to(self.weight.device, self.weight.dtype)
+        if scale is not None and row.stores_feedback:
+            drawn = torch.randn(
+                self.feedback_shape(), generator=generator, device="cpu", dtype=torch.float32
+            )
+            self.initial_feedback = (drawn * scale).to(self.weight.device, self.weight.dtype)
+
+    def _resolve_scale(self, rule: Rule, feedback_scale: float | None) -> float | None:
+        if feedback_scale is None:
+            if not rule.stores_feedback:
+                return None
+            feedback_scale = float(self.weight.detach().std(correction=0))
+            if feedback_scale == 0:
+                raise AuditError(
+                    f"the weights of {self.name} are all alike, so their standard deviation is no "
+                    "scale for its feedback; give feedback_scale"
+                )
+        if not 0 < feedback_scale < math.inf:
+            raise AuditError(
+                f"feedback_scale of {self.name} is {feedback_scale}; it must be finite and > 0"
+            )
+        return feedback_scale
 
     @classmethod
     def from_layer(cls, layer: nn.Module, name: str, rule: str | Rule, **settings: Any) -> Self:
@@ -282,7 +300,7 @@ def feedback_layers(module: nn.Module) -> dict[str, FeedbackLayer]:
 
 @contextmanager
 def as_backpropagation(module: nn.Module) -> Iterator[None]:
-    """Within the block every layer of `module` sends errors by backpropagation, B = W."""
+    """Forward passes within the block will send their errors down by backpropagation, B = W."""
     layers = feedback_layers(module).values()
     before = [(layer.rule, layer.options) for layer in layers]
     for layer in layers:

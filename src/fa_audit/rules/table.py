@@ -30,7 +30,7 @@ class Rule:
         weight_transport: What B has to know of W: "none", "sign", "sign and norm" or "exact".
         stores_feedback: The layer keeps B0, drawn once from N(0, feedback_scale²).
         changes_in_training: B follows W while W is trained. B0 itself never changes.
-        sign_concordant: sign(B) = sign(W) wherever B is not zero.
+        sign_concordant: sign(B) = sign(W) wherever B is not zero, with the default options.
         dense: At a convolution B is an unconstrained matrix [outputs, inputs] of the flattened
             maps, not a kernel that is slid over them.
         options: Named variants: option → permitted values, the default first.
@@ -47,7 +47,7 @@ class Rule:
     changes_in_training: bool
     sign_concordant: bool
     dense: bool = False
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def resolve_options(self, chosen: Mapping[str, str]) -> dict[str, str]:
         """All options of the rule with the chosen values, defaults filled in.
@@ -155,5 +155,5 @@ def get_rule(rule: "str | Rule") -> Rule:
     named = {alias: row.name for row in RULES.values() for alias in (*row.aliases, row.title)}
     lowered = {alias.lower(): name for alias, name in named.items()}
     near = difflib.get_close_matches(rule.lower(), [*RULES, *lowered], n=1)
-    hint = f"; did you mean {lowered.get(near[0], near[0])!r}?" if near else ""
-    raise AuditError(f"there is no rule {rule!r}{hint} The rules are: {', '.join(RULES)}")
+    hint = f" (did you mean {lowered.get(near[0], near[0])!r}?)" if near else ""
+    raise AuditError(f"there is no rule {rule!r}{hint}; the rules are: {', '.join(RULES)}")

@@ -1,6 +1,7 @@
 """Run a study with several worker processes, one thread each, and one progress bar."""
 
 import multiprocessing
+import os
 import queue
 import sys
 import time
@@ -31,7 +32,8 @@ class Execution:
         output: Folder for ledger, weights and checkpoints.
         data: Folder that holds the data set; None for the default places.
         device: "cpu", "cuda" or "auto": CUDA where there is one.
-        workers: Processes; each takes the next free cell.
+        workers: Processes; each takes the next free cell. None: one per core on the CPU, one on
+            CUDA.
         threads: Threads of each process. Sums are ordered by it, so results are the same bit for
             bit only for the same number.
     """
@@ -39,7 +41,7 @@ class Execution:
     output: Path
     data: Path | None = None
     device: str = "auto"
-    workers: int = 1
+    workers: int | None = None
     threads: int = 1
 
     def torch_device(self) -> torch.device:
@@ -66,7 +68,7 @@ def run_study(study: Study, execution: Execution) -> None:
         AuditError: The data cannot be had, a setting does not fit it, the folder cannot be written,
             or workers died.
     """
-    execution.torch_device()
+    device = execution.torch_device()
     output = OutputFolder(execution.output)
     pending = open_cells(study, output)
     if not pending:
@@ -74,16 +76,18 @@ def run_study(study: Study, execution: Execution) -> None:
     load_dataset(
         study.data.name, execution.data, **study.data.sizes
     )  # fails once, here, and not in every worker
+    count = execution.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     reports: Any = context.Queue()
     workers: list[BaseProcess] = [
         context.Process(target=_worker, args=(study, execution, reports), daemon=True)
-        for _ in range(min(execution.workers, len(pending)))
+        for _ in range(min(count, len(pending)))
     ]
     # A log file gets a line now and then, a terminal a moving bar.
     interval = 0.1 if sys.stderr.isatty() else 30.0
+    total = sum(map(epochs_of, pending))
     bar = tqdm(
-        total=round(sum(map(epochs_of, pending))),
+        total=total,
         desc=study.name,
         unit="epoch",
         mininterval=interval,
@@ -94,7 +98,7 @@ def run_study(study: Study, execution: Execution) -> None:
         for worker in workers:
             worker.start()
         with bar:
-            _follow(workers, reports, bar)
+            _follow(workers, reports, bar, total)
     finally:
         for worker in workers:
             if worker.is_alive():
@@ -109,7 +113,7 @@ def run_study(study: Study, execution: Execution) -> None:
         )
 
 
-def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]") -> None:
+def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: float) -> None:
     """Show what the workers report until all have ended."""
     while True:
         alive = any(worker.is_alive() for worker in workers)
@@ -120,7 +124,7 @@ def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]") -> None:
                 return
             continue
         if kind == "advance":
-            bar.update(min(content, bar.total - bar.n))
+            bar.update(min(content, total - bar.n))
         elif kind == "say":
             bar.write(content, file=sys.stderr)
         elif kind == "mistake":

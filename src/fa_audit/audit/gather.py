@@ -1,0 +1,57 @@
+"""From a study's files to the evidence that claims are judged by."""
+
+from pathlib import Path
+
+from fa_audit.audit.evidence import Evidence, Record
+from fa_audit.data.cifar import FINGERPRINTS
+from fa_audit.errors import AuditError
+from fa_audit.study import ledger
+from fa_audit.study.cells import study_cells
+from fa_audit.study.spec import Study
+
+
+def gather(study: Study, folder: Path) -> Evidence:
+    """The records of every cell of `study` that is in `folder`/ledger.
+
+    Args:
+        study: What was declared to be run.
+        folder: The study's output folder.
+
+    Raises:
+        AuditError: A record is cut short or altered, or was made with other images than the study
+            names.
+    """
+    book = ledger.Ledger(folder / "ledger")
+    records: dict[str, dict[int, Record]] = {}
+    for cell in study_cells(study):
+        by_seed = records.setdefault(cell.id, {})
+        found = book.find(cell.id, cell.seed, cell.hash)
+        if found is not None:
+            _require_same_data(study, found, book)
+            by_seed[cell.seed] = Record(
+                kind=found.kind,
+                hash=found.hash,
+                configuration=found.configuration,
+                status=found.status,
+                measurements=found.measurements,
+                provenance=found.provenance,
+                digest=found.digest,
+            )
+    return Evidence(
+        study=study.name,
+        data=study.data.name,
+        stand_in=study.data.name == "shapes",
+        seeds=study.seeds,
+        records=records,
+    )
+
+
+def _require_same_data(study: Study, record: ledger.Record, book: ledger.Ledger) -> None:
+    if study.data.name != "cifar10":
+        return
+    for split, fingerprint in FINGERPRINTS.items():
+        if record.provenance["data"][split] != fingerprint:
+            raise AuditError(
+                f"{book.path(record.id, record.seed, record.hash)} was not made with CIFAR-10: the "
+                f"fingerprint of its {split} images is another; remove it and run the study again"
+            )

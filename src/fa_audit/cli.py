@@ -1,0 +1,230 @@
+"""The command `fa-audit`: thin, each subcommand a few calls of the library."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fa_audit.errors import AuditError
+
+MISTAKE = 2
+INTERRUPTED = 130
+
+DESCRIPTION = """\
+Reproducibility and audit suite for feedback alignment: exact learning rules, tested measurements,
+published claims judged over seeds."""
+
+EXAMPLES = """\
+examples:
+  fa-audit quick                                   the whole chain on stand-in images, in minutes
+  fa-audit run reproductions/lance_kieu_2026 --data ~/data --out out    train every cell once
+  fa-audit judge reproductions/lance_kieu_2026     claims × ledger → verdicts, without training
+  fa-audit rules                                   the learning rules
+  fa-audit COMMAND --help                          more about one command
+
+exit codes: 0 done; 1 a verdict differs from the recorded one; 2 a mistake that you can mend"""
+
+RUN_HELP = """\
+A STUDY is a folder with a study.toml. Every cell (configuration × seed) runs once: its numbers go
+to OUT/ledger, one file per cell, its weights to OUT/weights. Stop it at any time: the same command
+goes on at the last whole epoch. Several processes may work on one OUT together. Results do not
+depend on --workers."""
+
+JUDGE_HELP = """\
+Derives every verdict from the study's claims.toml and the ledger; nothing is trained, so neither
+data nor a GPU is needed. Compares them with verdicts.json, where that is recorded, and ends with
+exit code 1 if any verdict, estimate or record behind it differs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        return code
+    except AuditError as error:
+        print(f"fa-audit: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("fa-audit: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, e.g. `fa-audit judge … | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "fa-audit", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=layout
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    quick = commands.add_parser(
+        "quick",
+        help="the whole chain on the embedded stand-in images",
+        description="Five rules × three seeds on images drawn from a seed, then verdicts. Needs no "
+        "data and no network, and says nothing about any paper.",
+    )
+    _add_execution(quick, "fa-audit-quick")
+    quick.set_defaults(command=_quick)
+
+    run = commands.add_parser(
+        "run",
+        help="train and compare every cell of a study",
+        description=RUN_HELP,
+        formatter_class=layout,
+    )
+    run.add_argument("study", type=Path, metavar="STUDY", help="folder with a study.toml")
+    run.add_argument(
+        "--seeds", type=int, metavar="N", help="only the first N of the declared seeds"
+    )
+    run.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with CIFAR-10 in an official layout (default: FA_AUDIT_DATA, else download)",
+    )
+    _add_execution(run, None)
+    run.set_defaults(command=_run)
+
+    judge = commands.add_parser(
+        "judge",
+        help="claims × ledger → verdicts",
+        description=JUDGE_HELP,
+        formatter_class=layout,
+    )
+    judge.add_argument("study", type=Path, metavar="STUDY", help="folder with study and claims")
+    judge.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder with the ledger (default: STUDY)"
+    )
+    judge.add_argument("--record", action="store_true", help="write verdicts.json anew")
+    judge.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    judge.add_argument("--reasons", action="store_true", help="print each verdict's reason too")
+    judge.set_defaults(command=_judge)
+
+    rules = commands.add_parser("rules", help="the learning rules and their properties")
+    rules.set_defaults(command=_rules)
+    metrics = commands.add_parser("metrics", help="the measurements, their ranges and invariances")
+    metrics.set_defaults(command=_metrics)
+    return parser
+
+
+def _add_execution(parser: argparse.ArgumentParser, default_out: str | None) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=default_out,
+        help=f"output folder (default: {default_out or 'the folder of the study'})",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes, one thread each (default: one per core on the CPU, one on CUDA)",
+    )
+
+
+def _quick(options: argparse.Namespace) -> int:
+    folder = Path(__file__).parent / "quick"
+    options.study, options.seeds, options.data = folder, None, None
+    _train(options)
+    options.record, options.markdown, options.reasons = True, False, False
+    code = _judge(options)
+    print(f"Ledger, weights and verdicts are in {options.out}.")
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    _train(options)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    from fa_audit.study.parallel import Execution, run_study
+    from fa_audit.study.spec import load_study
+    from fa_audit.study.summary import run_table
+
+    study = load_study(options.study, options.seeds)
+    out = options.out or _folder(options.study)
+    if options.workers is not None and options.workers < 1:
+        raise AuditError(f"--workers is {options.workers}; it must be at least 1")
+    run_study(
+        study,
+        Execution(output=out, data=options.data, device=options.device, workers=options.workers),
+    )
+    print(run_table(study, out))
+    print()
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from fa_audit.audit.claims import load_claims
+    from fa_audit.audit.gather import gather
+    from fa_audit.audit.verdicts import compare_verdicts, judge, verdict_table, verdicts_to_json
+    from fa_audit.study.files import write_atomically
+    from fa_audit.study.spec import load_study
+
+    folder = _folder(options.study)
+    out = options.out or folder
+    study = load_study(options.study)
+    verdicts = judge(load_claims(folder / "claims.toml"), gather(study, out))
+    print(verdict_table(verdicts, markdown=options.markdown))
+    if options.reasons:
+        for verdict in verdicts:
+            print(f"\n{verdict.claim}: {verdict.word}. {verdict.reason}")
+    file = out / "verdicts.json"
+    if options.record:
+        text = verdicts_to_json(verdicts)
+        write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
+        return 0
+    if not file.exists():
+        print(f"\nNo verdicts are recorded in {file}; --record writes them.")
+        return 0
+    changes = compare_verdicts(file.read_text(encoding="utf-8"), verdicts)
+    for change in changes:
+        print(f"differs from {file.name}: {change}")
+    return 1 if changes else 0
+
+
+def _folder(study: Path) -> Path:
+    return study if study.is_dir() else study.parent
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from fa_audit.rules import RULES
+
+    for rule in RULES.values():
+        print(f"{rule.name}: {rule.title}")
+        print(f"  feedback         {rule.equation}")
+        print(f"  weight transport {rule.weight_transport}")
+        print(f"  stores B0        {'yes' if rule.stores_feedback else 'no'}")
+        print(f"  B follows W      {'yes' if rule.changes_in_training else 'no'}")
+        print(f"  sign-concordant  {'yes' if rule.sign_concordant else 'no'}")
+        print(f"  at convolutions  {'dense matrix' if rule.dense else 'transposed convolution'}")
+        for option, values in rule.options.items():
+            print(f"  {option:16s} {' | '.join(values)} (the first is the default)")
+        print(f"  elsewhere        {'; '.join(rule.aliases)}")
+        print(f"  source           {rule.source}\n")
+    return 0
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    from fa_audit.metrics import METRICS
+
+    for name, metric in METRICS.items():
+        low, high = metric.range
+        print(f"{name}: {metric.title}")
+        print(f"  of               {', '.join(metric.arguments)}")
+        print(f"  range            {low:g} to {high:g} {metric.unit}".rstrip())
+        print(f"  unchanged by     {', '.join(sorted(metric.invariances)) or 'nothing'}")
+        print(f"  estimator        {metric.estimator}")
+        print(f"  source           {metric.source}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
