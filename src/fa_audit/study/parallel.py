@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from fa_audit.data import load_dataset
 from fa_audit.errors import AuditError
+from fa_audit.study.process import prepare_process
 from fa_audit.study.run import OutputFolder, Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
 
@@ -134,7 +135,7 @@ def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: f
 
 
 def _worker(study: Study, execution: Execution, reports: Any) -> None:
-    torch.set_num_threads(execution.threads)
+    prepare_process(execution.threads)
     try:
         dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
         advance, flush = _throttled(lambda epochs: reports.put(("advance", epochs)))
