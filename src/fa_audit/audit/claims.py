@@ -194,7 +194,7 @@ def load_claims(path: Path | str) -> Claims:
             tables ``[[claims]]`` and ``[[matrices]]``.
 
     Returns:
-        The claims in the order of the file, lists and matrices expanded.
+        The claims in the order of the file, then the cells of its matrices.
 
     Raises:
         AuditError: The file cannot be read, or says something it must not; one sentence names the

@@ -15,10 +15,11 @@ question. A claim that cannot be judged yet counts with p = 1, so that a family 
 declared with, not the one that happened.
 """
 
+import difflib
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -199,14 +200,27 @@ def _quantity(claim: SingleClaim, numbers: _Numbers) -> NDArray[np.float64]:
 
 
 def _check_place(claim: MeasuredClaim, samples: Sequence[SeedSample], file: str) -> None:
-    """Refuse a layer or moment that none of the records that hold the measure knows."""
+    """Refuse a measure, layer or moment that none of the records knows."""
     for sample in samples:
-        places = {at for one in sample.records.values() for at in one.places(claim.measure)}
+        records = sample.records.values()
+        measures = {measure for one in records for measure in one.measurements}
+        if measures and claim.measure not in measures:
+            near = difflib.get_close_matches(claim.measure, measures, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use one of {_some(measures)}."
+            raise AuditError(
+                f"{file}, claim {claim.id!r}: {claim.measure!r} is not measured of "
+                f"{sample.subject!r}; {hint}"
+            )
+        places = {at for one in records for at in one.places(claim.measure)}
         if places and claim.at not in places:
             raise AuditError(
                 f"{file}, claim {claim.id!r}: {claim.measure!r} of {sample.subject!r} is not "
-                f"measured at {claim.at!r}; use one of {', '.join(sorted(places))}."
+                f"measured at {claim.at!r}; use one of {_some(places)}."
             )
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _obstacle(
@@ -329,7 +343,9 @@ def _decide_value(
     """Could the published number be one of our runs, and should we have noticed if not?
 
     A number outside the interval that may still be chance among the claims of its family is neither
-    reproduced nor refuted. So "reproduced" always means that our mean is within the margin of it.
+    reproduced nor refuted. So "reproduced" always means that our mean is within the margin of it,
+    and a number whose true mean is two margins away earns the word with α/2 at most: it would have
+    to lie a whole half-width nearer to us than its mean.
     """
     (answer,) = answers["differs"]
     n, mean, sd = statistics.summarise(values)

@@ -168,10 +168,15 @@ def _python(place: Path) -> dict[str, Images]:
     for split in FILES:
         try:
             data = in_place(place, train=split == "train")
-        except (OSError, RuntimeError) as error:
+        except RuntimeError as error:
             raise AuditError(
-                f"CIFAR-10 in {place} is incomplete or damaged ({_reason(error)}); unpack the "
-                "official archive again."
+                f"CIFAR-10 in {place} is incomplete or damaged, by the MD5 sums of its files; "
+                "unpack the official archive again."
+            ) from error
+        except OSError as error:
+            raise AuditError(
+                f"CIFAR-10 in {place} cannot be read ({_reason(error)}); unpack the official "
+                "archive again."
             ) from error
         pixels = torch.from_numpy(np.ascontiguousarray(data.data))
         splits[split] = Images(pixels, torch.tensor(data.targets))

@@ -1,13 +1,15 @@
 """The embedded stand-in: ten classes of 32 × 32 colour images, drawn from a seed.
 
-One silhouette per image, of random place, size, direction and colour, lies over a ground of two
-gratings and a few bars, under noise. Only the form tells the class.
+Each image shows one silhouette of random place, size, direction and colour over a ground of two
+gratings and two bars, under noise. Only the form tells the class.
+
+A silhouette is a function of (u, v), coordinates in its own turned frame in units of its radius. It
+returns the distance to its edge in the same unit, positive inside and exact to first order.
 
 The same seed gives the same bytes on any machine: the random numbers are integers, and the
-arithmetic is float32 additions, multiplications, divisions, minima and maxima of single elements,
-each of which IEEE 754 rounds in one way only. Hence no square roots, sines, exponentials, matrix
-products or sums over pixels. Coordinates are called (u, v), of the silhouette, in its radii;
-a silhouette is given by the distance to its edge in radii, > 0 inside, exact to first order.
+arithmetic is float32 sums, products, quotients, minima and maxima of single elements, each of which
+IEEE 754 rounds in one way only. Hence no square roots, sines, exponentials, matrix products or sums
+over pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def draw_shapes(train: int = 5000, test: int = 1000, seed: int = 0) -> Dataset:
     Args:
         train: Number of training images (validation included), at least one per class.
         test: Number of test images, at least one per class.
-        seed: Which drawing; the two splits are independent of each other's size.
+        seed: Which drawing. Neither split depends on the other's size.
 
     Returns:
         Two splits in which the classes take turns, so that their numbers differ by one at most.

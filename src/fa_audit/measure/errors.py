@@ -42,7 +42,7 @@ def error_angles(
         zero_errors: What counts for an image whose error is zero: see `mean_angle`.
 
     Returns:
-        Layer name → angles in degrees, in the order of registration.
+        Layer name → angles in degrees, in the order of registration, of the layers that run.
 
     Raises:
         AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
@@ -54,7 +54,8 @@ def error_angles(
         with as_backpropagation(network):
             exact, _ = _delivered_errors(network, images, labels)
     result = {}
-    for name, layer in layers.items():
+    for name in (name for name in layers if name in delivered):
+        layer = layers[name]
         weight = layer.weight.detach()
         sent = layer.send(delivered[name], layer.feedback(), sizes[name])
         by_weight = layer.send(delivered[name], weight, sizes[name])

@@ -38,7 +38,7 @@ class Similarity:
     passes: int
 
     def __str__(self) -> str:
-        width = max(len(name) for name in (*self.rows, *self.columns)) + 2
+        width = max(len(name) for name in ("0.000", *self.rows, *self.columns)) + 2
         lines = [
             f"{ESTIMATOR}; n = {self.images}",
             " " * width + "".join(name.rjust(width) for name in self.columns),
@@ -79,8 +79,10 @@ def compare(
         seed: Seed of the orders.
 
     Raises:
-        AuditError: Fewer than 4 images; a layer whose output is the same for every image.
+        AuditError: Fewer than 4 images; no pass; a layer whose output is the same for every image.
     """
+    if passes < 1:
+        raise AuditError(f"CKA was asked for over {passes} passes; it needs at least 1")
     n = len(images)
     size = min(batch_size, n)
     if size < 4:

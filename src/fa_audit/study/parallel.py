@@ -20,6 +20,7 @@ from fa_audit.errors import AuditError
 from fa_audit.study.process import prepare_process
 from fa_audit.study.run import OutputFolder, Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
+from fa_audit.training.trainer import split_indices
 
 # A worker reports its steps at most this often, in seconds.
 REPORT_EVERY = 0.5
@@ -74,9 +75,8 @@ def run_study(study: Study, execution: Execution) -> None:
     pending = open_cells(study, output)
     if not pending:
         return
-    load_dataset(
-        study.data.name, execution.data, **study.data.sizes
-    )  # fails once, here, and not in every worker
+    output.require_writable()
+    _check(study, execution)
     count = execution.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     reports: Any = context.Queue()
@@ -112,6 +112,13 @@ def run_study(study: Study, execution: Execution) -> None:
             f"{len(left)} cells are not done because workers died (exit codes {codes}); "
             "run the same command again, with fewer workers if memory was short"
         )
+
+
+def _check(study: Study, execution: Execution) -> None:
+    """Let what the data cannot satisfy fail here, once and at once, and not in every worker."""
+    dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
+    for by_seed in study.configurations.values():
+        split_indices(next(iter(by_seed.values())), dataset)
 
 
 def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: float) -> None:

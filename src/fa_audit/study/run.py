@@ -5,6 +5,7 @@ lock when the process ends, however it ends. Whoever holds the lock looks at the
 before starting. A run saves its state after every epoch and goes on from there next time.
 """
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,21 @@ class OutputFolder:
         self.folder = folder
         self.ledger = Ledger(folder / "ledger")
 
+    def require_writable(self) -> None:
+        """Find out now, and not after the first epoch, whether results can be kept.
+
+        Raises:
+            AuditError: The folder cannot be made or written.
+        """
+        try:
+            self.ledger.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.ledger.folder):
+                pass
+        except OSError as error:
+            raise AuditError(
+                f"{self.folder} cannot be written ({error.strerror}); choose another output folder"
+            ) from error
+
     def weights(self, cell: RunCell) -> Path:
         """Parameters of a run at both checkpoints, in one file."""
         return self.folder / "weights" / f"{cell.stem}.safetensors"
@@ -64,12 +80,7 @@ class OutputFolder:
     def lock(self, cell: Cell) -> FileLock:
         """The lock under which a cell is worked on."""
         path = self.folder / "locks" / f"{cell.hash}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise AuditError(
-                f"{self.folder} cannot be written ({error.strerror}); choose another output folder"
-            ) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, timeout=0)
 
     def find(self, cell: Cell) -> Record | None:

@@ -1,5 +1,6 @@
 """Everything that decides what a run computes, and nothing else."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -99,11 +100,17 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
-        _require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be > 0")
-        _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be ≥ 0")
         _require(
-            self.feedback_scale is None or self.feedback_scale > 0,
-            f"feedback_scale is {self.feedback_scale}; it must be > 0",
+            0 < self.learning_rate < math.inf,
+            f"learning_rate is {self.learning_rate}; it must be > 0 and finite",
+        )
+        _require(
+            0 <= self.weight_decay < math.inf,
+            f"weight_decay is {self.weight_decay}; it must be ≥ 0 and finite",
+        )
+        _require(
+            self.feedback_scale is None or 0 < self.feedback_scale < math.inf,
+            f"feedback_scale is {self.feedback_scale}; it must be > 0 and finite",
         )
         _require(self.batch_size >= 1, f"batch_size is {self.batch_size}; it must be at least 1")
         _require_choice("optimizer", self.optimizer, OPTIMIZERS)

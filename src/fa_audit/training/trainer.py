@@ -64,11 +64,6 @@ class Trainer:
         self.labels = images.labels
         self.batches = Batches(images, dataset.mean, dataset.std, data.crop)
         self.train_index, self.validation_index = split_indices(configuration, dataset)
-        if settings.batch_size > len(self.train_index):
-            raise AuditError(
-                f"batch_size is {settings.batch_size}, but there are only {len(self.train_index)} "
-                "training images; choose a smaller batch_size"
-            )
         self.network = untrained_network(configuration, dataset).to(self.device)
         self.optimizer = build_optimizer(self.network.parameters(), settings)
         self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
@@ -180,11 +175,18 @@ def split_indices(configuration: RunConfiguration, dataset: Dataset) -> tuple[Te
     """Indices of the training and the validation images within `dataset.train`.
 
     Raises:
-        AuditError: More validation images asked for than leave any to train on.
+        AuditError: More validation images asked for than leave any to train on, or fewer left than
+            one batch takes.
     """
-    data = configuration.data
+    data, batch_size = configuration.data, configuration.training.batch_size
     generator = stream(data.split_seed, "split")
-    return split_train_validation(len(dataset.train), data.validation, generator)
+    train, validation = split_train_validation(len(dataset.train), data.validation, generator)
+    if batch_size > len(train):
+        raise AuditError(
+            f"batch_size is {batch_size}, but there are only {len(train)} training images; "
+            "choose a smaller batch_size"
+        )
+    return train, validation
 
 
 def untrained_network(configuration: RunConfiguration, dataset: Dataset) -> nn.Module:

@@ -1,0 +1,61 @@
+"""The README promises nothing that does not work."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fa_audit.cli import _parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=["convert", "compare"])
+def test_python_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_the_convert_example_trains_through_the_rule() -> None:
+    names: dict[str, object] = {}
+    exec(compile(BLOCKS[0], "README.md", "exec"), names)
+    assert "rule=fa_toeplitz" in repr(names["network"])
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "fa-audit" in c])
+def test_commands_parse(command: str) -> None:
+    for part in command.split("&&"):
+        words = shlex.split(part)
+        if words[0] == "fa-audit":
+            _parser().parse_args(words[1:])
+
+
+def test_extras_and_paths_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in re.findall(r'pip install "\.\[(.*?)\]"', README):
+        assert set(extra.split(",")) <= set(project["optional-dependencies"])
+    for path in re.findall(r"reproductions/[\w./]+", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_continuous_integration_runs_the_test_command_as_printed() -> None:
+    [command] = [c for c in COMMANDS if "pytest" in c]
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert command in (ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8")
+
+
+def test_the_rules_table_has_every_rule() -> None:
+    from fa_audit.rules import RULES
+
+    assert re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE) == list(RULES)
