@@ -174,6 +174,9 @@ def test_equivalence_in_a_family_is_harder_to_claim(tmp_path: Path) -> None:
     found = judge(load_claims(write_claims(tmp_path, *claims)), evidence({"bp": NEAR_75}))
     assert {one.word for one in found} == {Word.INCONCLUSIVE}
     assert found[0].p_adjusted == pytest.approx(9 * (found[0].p or 0))
+    _, mean, sd = statistics.summarise(NEAR_75)
+    room = min(mean - 74.85, 75.55 - mean)
+    assert found[0].seeds_needed == statistics.seeds_for_equivalence(sd, room, 0.05 / 9)
     alone = verdict(tmp_path, {**claims[0], "family": "own"}, evidence({"bp": NEAR_75}))
     assert alone.word == Word.REPRODUCED
 
@@ -338,7 +341,7 @@ def test_an_undefined_measurement_is_not_testable(tmp_path: Path) -> None:
 
 
 def test_a_measurement_nobody_took_is_a_mistake_in_the_claim(tmp_path: Path) -> None:
-    with pytest.raises(AuditError, match="'test_accurac' is not measured.*did you mean"):
+    with pytest.raises(AuditError, match=r"'test_accurac' is not measured.*did you mean"):
         verdict(tmp_path, table("value", measure="test_accurac"), evidence({"bp": NEAR_75}))
 
 
