@@ -34,7 +34,7 @@ def evaluate(
     batch_of: Callable[[Tensor], Tensor],
     index: Tensor,
     labels: Tensor,
-    batch_size: int = 1000,
+    batch_size: int = 250,
 ) -> Evaluation:
     """Evaluate `network` on the images `batch_of(index)`.
 
