@@ -16,6 +16,40 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", *session.posargs)
 
 
+@nox.session(default=False)
+def deep(session: nox.Session) -> None:
+    """All tests with many more examples, drawn anew; no time limit."""
+    session.install("-e", ".[test]")
+    session.run(
+        "pytest", "-n", "auto", "--hypothesis-profile=deep", "--timeout=0", *session.posargs
+    )
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Which lines of src the tests reach."""
+    session.install("-e", ".[test]")
+    report = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+    session.run("pytest", "-n", "auto", *report, *session.posargs)
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """All tests with the lowest versions that pyproject.toml allows."""
+    lowest = nox.project.load_toml("pyproject.toml")["project"]["dependencies"]
+    session.install(*(dependency.replace(">=", "==") + ".*" for dependency in lowest))
+    session.install("-e", ".[test]")
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """fa-audit beside the plain loop: `nox -s bench -- --data DIR`."""
+    session.install("-e", ".[test]")
+    session.chdir("tests")
+    session.run("python", "-m", "benchmarks.bench", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and formatting."""

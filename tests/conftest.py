@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from fa_audit.data.cifar import BINARY_FOLDER, FOLDER_VARIABLE, PYTHON_FOLDER
 
 pytest_plugins = ["pytester"]
+
+# Few examples, the same every time; `nox -s deep` takes many, drawn anew.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
+settings.register_profile("deep", deadline=None, max_examples=1000)
+settings.load_profile("quick")
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -32,6 +38,9 @@ def reason_without_cifar10() -> str | None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("real_data") and (reason := reason_without_cifar10()):
         pytest.skip(reason)
+    deep = item.config.getoption("--hypothesis-profile") == "deep"
+    if item.get_closest_marker("deep") and not deep:
+        pytest.skip("many more examples: run by `nox -s deep`")
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("there is no CUDA device")
 
@@ -68,9 +77,10 @@ def no_network() -> Iterator[None]:
         yield
 
 
-def global_states() -> tuple[bytes, str]:
-    """The states of the generators that all tests share: torch's and numpy's."""
-    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state())  # noqa: NPY002
+def global_states() -> dict[str, Any]:
+    """The states of the generators that all tests share."""
+    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
+    return {"torch": torch.get_rng_state().tolist(), "numpy": (keys.tolist(), position)}
 
 
 @pytest.fixture(autouse=True)
@@ -78,5 +88,5 @@ def global_randomness_untouched() -> Iterator[None]:
     """Fail a test that draws from, or seeds, a generator that all tests share."""
     before = global_states()
     yield
-    for library, old, new in zip(("torch", "numpy"), before, global_states(), strict=True):
-        assert old == new, f"the test changed {library}'s global random state"
+    changed = [library for library, state in global_states().items() if state != before[library]]
+    assert not changed, f"the test changed the global random state of {' and '.join(changed)}"

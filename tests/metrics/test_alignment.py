@@ -2,19 +2,17 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
 from fa_audit.metrics import angles, mean_angle, predicted_angle, sign_angle
 from oracles import metrics_twins as twins
 
-drawn = settings(deadline=None, derandomize=True, max_examples=25)
 seeds = st.integers(0, 2**31)
 
 
 @given(seeds, st.integers(1, 6), st.integers(2, 30))
-@drawn
 def test_angles_match_their_twin(normal, seed, n, d):
     u, v = normal(seed, n, d), normal(seed + 1, n, d)
     expected = [twins.angle(a, b) for a, b in zip(u, v, strict=True)]
@@ -119,7 +117,6 @@ def test_sign_feedback_starts_at_30_degrees_for_uniform_and_37_for_gaussian_weig
 
 
 @given(seeds, st.integers(1, 8), st.integers(1, 8))
-@drawn
 def test_sign_angle_matches_the_moments_of_the_weights(normal, seed, rows, columns):
     W, B0 = normal(seed, rows, columns), normal(seed + 1, rows, columns)
     assert sign_angle(W) == pytest.approx(twins.sign_angle(W), abs=1e-5)  # arccos near 0

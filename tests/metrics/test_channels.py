@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -12,13 +12,11 @@ from fa_audit.metrics import channel_importance, top_images
 from oracles import metrics_twins as twins
 
 every_variant = pytest.mark.parametrize("absolute", ["before", "none"])
-drawn = settings(deadline=None, derandomize=True, max_examples=15)
 seeds = st.integers(0, 2**31)
 
 
 @every_variant
 @given(seeds, st.integers(1, 6), st.integers(1, 5), st.integers(1, 4))
-@drawn
 def test_importance_matches_its_twin(normal, absolute, seed, n, channels, side):
     a, g = normal(seed, n, channels, side, side), normal(seed + 1, n, channels, side, side)
     expected = twins.channel_importance(a, g, absolute)
@@ -76,7 +74,6 @@ def test_spatial_means_taken_beforehand_give_the_same(normal, absolute):
 
 
 @given(seeds, st.integers(1, 200), st.integers(1, 4), st.data())
-@drawn
 def test_top_images_match_their_twin(normal, seed, n, channels, data):
     activation = normal(seed, n, channels, 2, 2).round()  # with ties
     k = data.draw(st.integers(1, n))

@@ -2,14 +2,13 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
 from fa_audit.metrics import cka, cka_features, gram, hsic
 from oracles import metrics_twins as twins
 
-drawn = settings(deadline=None, derandomize=True, max_examples=25)
 seeds = st.integers(0, 2**31)
 
 
@@ -17,14 +16,12 @@ seeds = st.integers(0, 2**31)
 
 
 @given(seeds, st.integers(4, 12), st.integers(1, 9), st.floats(-9, 9))
-@drawn
 def test_gram_matches_its_twin(normal, seed, n, p, offset):
     X = normal(seed, n, p) + offset
     torch.testing.assert_close(gram(X), torch.from_numpy(twins.gram(X)), rtol=1e-10, atol=1e-10)
 
 
 @given(seeds, st.integers(4, 7), st.integers(1, 9), st.integers(1, 9))
-@drawn
 def test_hsic_is_the_mean_over_quadruples_and_songs_formula(normal, seed, n, p, q):
     K, L = gram(normal(seed, n, p)), gram(normal(seed + 1, n, q))
     value = hsic(K, L)
@@ -34,7 +31,6 @@ def test_hsic_is_the_mean_over_quadruples_and_songs_formula(normal, seed, n, p, 
 
 
 @given(seeds, st.integers(4, 20))
-@drawn
 def test_biased_hsic_is_tr_khlh(normal, seed, n):
     K, L = gram(normal(seed, n, 5) + 2), gram(normal(seed + 1, n, 3) + 2)
     assert hsic(K, L, "biased").item() == pytest.approx(
@@ -43,7 +39,6 @@ def test_biased_hsic_is_tr_khlh(normal, seed, n):
 
 
 @given(seeds, st.integers(6, 40), st.integers(1, 60), st.integers(1, 60))
-@drawn
 def test_cka_matches_its_twin(normal, seed, n, p, q):
     X = normal(seed, n, p) + 1
     Y = normal(seed + 1, n, q) + X[:, :1]
@@ -52,7 +47,6 @@ def test_cka_matches_its_twin(normal, seed, n, p, q):
 
 
 @given(seeds, st.integers(6, 60), st.integers(1, 80), st.integers(1, 80))
-@drawn
 def test_feature_form_equals_gram_form(normal, seed, n, p, q):
     X = normal(seed, n, p) + 1
     Y = normal(seed + 1, n, q) + X[:, :1]
@@ -63,7 +57,6 @@ def test_feature_form_equals_gram_form(normal, seed, n, p, q):
 
 
 @given(seeds, st.integers(6, 40), st.integers(1, 60))
-@drawn
 def test_cka_of_features_with_themselves_is_one(normal, seed, n, p):
     X = normal(seed, n, p)
     assert cka(X, X) == pytest.approx(1, abs=1e-12)
@@ -82,7 +75,6 @@ def test_all_but_the_first_dimension_are_flattened(normal):
 
 
 @given(seeds, st.integers(4, 12), st.integers(1, 9))
-@drawn
 def test_self_hsic_is_never_negative(normal, seed, n, p):
     K = gram(normal(seed, n, p))
     assert hsic(K, K) >= 0

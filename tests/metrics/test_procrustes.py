@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
@@ -11,7 +11,6 @@ from oracles import metrics_twins as twins
 
 
 @given(st.integers(0, 2**31), st.integers(5, 20), st.integers(1, 40), st.integers(1, 40))
-@settings(deadline=None, derandomize=True, max_examples=25)
 def test_procrustes_is_the_normalised_bures_similarity(normal, seed, n, p, q):
     X, Y = normal(seed, n, p) + 1, normal(seed + 1, n, q) - 2
     similarity = procrustes_similarity(X, Y)

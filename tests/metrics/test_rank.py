@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
@@ -11,7 +11,6 @@ from fa_audit.metrics import effective_rank, effective_ranks, spectrum_rank
 from fa_audit.metrics.rank import DEFINITIONS
 from oracles import metrics_twins as twins
 
-drawn = settings(deadline=None, derandomize=True, max_examples=25)
 seeds = st.integers(0, 2**31)
 every_definition = pytest.mark.parametrize("definition", DEFINITIONS)
 
@@ -27,7 +26,6 @@ def test_there_are_five_definitions():
 
 @every_definition
 @given(seeds, st.integers(1, 8), st.integers(1, 8), st.floats(0.3, 1))
-@drawn
 def test_rank_matches_its_twin(normal, definition, seed, rows, columns, decay):
     M = decaying(normal, seed, rows, columns, decay)
     expected = twins.effective_rank(M, definition)
@@ -35,7 +33,6 @@ def test_rank_matches_its_twin(normal, definition, seed, rows, columns, decay):
 
 
 @given(seeds, st.integers(1, 12), st.integers(1, 12), st.floats(0.2, 1))
-@drawn
 def test_the_definitions_form_a_chain(normal, seed, rows, columns, decay):
     ranks = effective_ranks(decaying(normal, seed, rows, columns, decay))
     assert list(ranks) == [

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
@@ -11,7 +11,6 @@ from oracles import metrics_twins as twins
 
 
 @given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 8))
-@settings(deadline=None, derandomize=True, max_examples=25)
 def test_concordance_matches_its_twin(normal, seed, rows, columns):
     W, B = (
         normal(seed, rows, columns).round(),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -117,7 +117,6 @@ def test_rows_declare_only_known_transformations(key):
 
 @pytest.mark.parametrize(("key", "name"), DECLARED)
 @given(st.integers(0, 2**31), st.integers(8, 20), st.integers(2, 9))
-@settings(deadline=None, derandomize=True, max_examples=10)
 def test_a_declared_invariance_holds(key, name, seed, n, p):
     assert change(METRICS[key], name, seed, n=n, p=p) < 1e-8
 
@@ -139,7 +138,6 @@ def test_a_false_declaration_would_be_caught(key):
 
 @every_metric
 @given(st.integers(0, 2**31), st.integers(5, 20), st.integers(1, 30), st.booleans())
-@settings(deadline=None, derandomize=True, max_examples=15)
 def test_values_stay_in_the_declared_range(key, seed, n, p, same):
     metric = METRICS[key]
     args = example(metric, seed, n, p)
