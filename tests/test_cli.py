@@ -116,7 +116,11 @@ def test_run_prints_every_seed_and_marks_losses_above_chance(
 
 def test_the_ledger_has_one_file_per_cell(finished: Path) -> None:
     names = sorted(path.name.rsplit("-", 1)[0] for path in (finished / "ledger").iterdir())
-    assert names == ["bp-s0", "bp-s1", "fa_toeplitz-s0", "fa_toeplitz-s1"] + [
+    assert names == [
+        "bp-s0",
+        "bp-s1",
+        "fa_toeplitz-s0",
+        "fa_toeplitz-s1",
         "fa_toeplitz~bp-s0",
         "fa_toeplitz~bp-s1",
     ]
@@ -126,9 +130,9 @@ def test_judge_says_stand_in_and_agrees_with_the_record(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["judge", str(finished), "--reasons"]) == 0
-    printed = capsys.readouterr().out
-    assert "STAND-IN" in printed
-    assert "differs" not in printed
+    printed = capsys.readouterr()
+    assert "STAND-IN" in printed.out
+    assert "differs" not in printed.out + printed.err
 
 
 def test_judge_fails_when_a_record_is_missing_and_names_it(
@@ -136,14 +140,14 @@ def test_judge_fails_when_a_record_is_missing_and_names_it(
 ) -> None:
     next((copy / "ledger").glob("bp-s1-*.json")).unlink()
     assert main(["judge", str(copy)]) == 1
-    assert "record bp seed 1 is missing" in capsys.readouterr().out
+    assert "record bp seed 1 is missing" in capsys.readouterr().err
 
 
 def test_judge_fails_when_a_claim_changes(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claims = copy / "claims.toml"
     claims.write_text(claims.read_text().replace('of = "bp"', 'of = "fa_toeplitz"'))
     assert main(["judge", str(copy)]) == 1
-    assert "accuracy" in capsys.readouterr().out
+    assert "differs from verdicts.json: accuracy" in capsys.readouterr().err
 
 
 def test_an_altered_ledger_file_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

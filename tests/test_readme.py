@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fa_audit.cli import _parser
+from fa_audit.cli import _parser, main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,6 +61,18 @@ def test_continuous_integration_runs_the_test_command_as_printed() -> None:
     [command] = [c for c in COMMANDS if "pytest" in c]
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert command in (ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8")
+
+
+def test_the_verdicts_are_those_that_their_command_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = r"<!-- verdicts: fa-audit (.*?) -->\n(.*?)<!-- end of verdicts -->"
+    [(command, verdicts)] = re.findall(block, README, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    main(shlex.split(command))
+    assert verdicts == capsys.readouterr().out, (
+        f"README.md shows other verdicts; put what `fa-audit {command}` prints between its comments"
+    )
 
 
 def test_the_rules_table_has_every_rule() -> None:

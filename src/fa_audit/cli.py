@@ -5,8 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fa_audit.errors import AuditError
+
+if TYPE_CHECKING:
+    from fa_audit.rules import Rule
 
 MISTAKE = 2
 INTERRUPTED = 130
@@ -33,8 +37,8 @@ depend on --workers."""
 
 JUDGE_HELP = """\
 Derives every verdict from the study's claims.toml and the ledger; nothing is trained, so neither
-data nor a GPU is needed. Compares them with verdicts.json, where that is recorded, and ends with
-exit code 1 if any verdict, estimate or record behind it differs."""
+data nor a GPU is needed. Compares all of them with verdicts.json, where that is recorded, and ends
+with exit code 1 if any verdict, estimate or record behind it differs, shown or not."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("--record", action="store_true", help="write verdicts.json anew")
     judge.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    judge.add_argument(
+        "--headlines", action="store_true", help="print only the claims that claims.toml headlines"
+    )
     judge.add_argument("--reasons", action="store_true", help="print each verdict's reason too")
     judge.set_defaults(command=_judge)
 
@@ -133,7 +140,8 @@ def _quick(options: argparse.Namespace) -> int:
     folder = Path(__file__).parent / "quick"
     options.study, options.seeds, options.data = folder, None, None
     _train(options)
-    options.record, options.markdown, options.reasons = True, False, False
+    options.record, options.markdown = True, False
+    options.headlines, options.reasons = False, False
     code = _judge(options)
     print(f"Ledger, weights and verdicts are in {options.out}.")
     return code
@@ -162,31 +170,46 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _judge(options: argparse.Namespace) -> int:
-    from fa_audit.audit.claims import load_claims
+    from fa_audit.audit import (
+        compare_verdicts,
+        judge,
+        load_claims,
+        verdict_table,
+        verdicts_to_json,
+    )
     from fa_audit.audit.gather import gather
-    from fa_audit.audit.verdicts import compare_verdicts, judge, verdict_table, verdicts_to_json
     from fa_audit.study.files import write_atomically
     from fa_audit.study.spec import load_study
 
     folder = _folder(options.study)
     out = options.out or folder
     study = load_study(options.study)
-    verdicts = judge(load_claims(folder / "claims.toml"), gather(study, out))
-    print(verdict_table(verdicts, markdown=options.markdown))
+    claims = load_claims(folder / "claims.toml")
+    if options.headlines and not claims.headlines:
+        raise AuditError(
+            f"{claims.file} names no headlines; add headlines = a list of ids of claims, or leave "
+            "out --headlines."
+        )
+    evidence = gather(study, out)
+    verdicts = judge(claims, evidence)
+    shown = claims.headlines if options.headlines else None
+    print(verdict_table(verdicts, evidence, shown, markdown=options.markdown))
     if options.reasons:
         for verdict in verdicts:
-            print(f"\n{verdict.claim}: {verdict.word}. {verdict.reason}")
+            if shown is None or verdict.claim in shown:
+                print(f"\n{verdict.claim}: {verdict.word}. {verdict.reason}")
     file = out / "verdicts.json"
     if options.record:
         text = verdicts_to_json(verdicts)
         write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
         return 0
+    # What is not the table goes to stderr, so that a table can be redirected into a page.
     if not file.exists():
-        print(f"\nNo verdicts are recorded in {file}; --record writes them.")
+        print(f"No verdicts are recorded in {file}; --record writes them.", file=sys.stderr)
         return 0
     changes = compare_verdicts(file.read_text(encoding="utf-8"), verdicts)
     for change in changes:
-        print(f"differs from {file.name}: {change}")
+        print(f"differs from {file.name}: {change}", file=sys.stderr)
     return 1 if changes else 0
 
 
@@ -202,7 +225,8 @@ def _rules(options: argparse.Namespace) -> int:
         print(f"  feedback         {rule.equation}")
         print(f"  weight transport {rule.weight_transport}")
         print(f"  stores B0        {'yes' if rule.stores_feedback else 'no'}")
-        print(f"  B follows W      {'yes' if rule.changes_in_training else 'no'}")
+        print(f"  B in training    {_in_training(rule)}")
+        print(f"  sends down       {'the output' if rule.direct else 'its own'} error")
         print(f"  sign-concordant  {'yes' if rule.sign_concordant else 'no'}")
         print(f"  at convolutions  {'dense matrix' if rule.dense else 'transposed convolution'}")
         for option, values in rule.options.items():
@@ -210,6 +234,14 @@ def _rules(options: argparse.Namespace) -> int:
         print(f"  elsewhere        {'; '.join(rule.aliases)}")
         print(f"  source           {rule.source}\n")
     return 0
+
+
+def _in_training(rule: "Rule") -> str:
+    if rule.trains_feedback:
+        return "trained as W is"
+    if rule.redraws_feedback:
+        return "drawn anew for every pass"
+    return "follows W" if rule.changes_in_training else "fixed"
 
 
 def _metrics(options: argparse.Namespace) -> int:

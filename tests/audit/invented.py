@@ -26,11 +26,12 @@ def record(
     }
     return Record(
         kind="run",
+        id="bp",
+        seed=0,
         hash=f"hash-{name}",
         configuration={"rule": "bp", "training": {"epochs": epochs, "batch": 128}},
         status=status,
         measurements={measure: measurement},
-        provenance={},
         digest=f"digest-{name}",
     )
 
@@ -105,3 +106,14 @@ def verdict(folder: Path, claim: Mapping[str, object], found: Evidence) -> Verdi
     """The verdict on a single claim."""
     (only,) = judge(load_claims(write_claims(folder, claim)), found)
     return only
+
+
+def four_verdicts(folder: Path, found: Evidence, header: str = HEADER) -> tuple[Verdict, ...]:
+    """Verdicts on a value, an order, a claim settled by reading, and one that stays open."""
+    tables = [
+        table("value", id="z-value", published=75.0, margin=2.0),
+        table("order", id="order", published="75 > 36"),
+        table("source", id="source"),
+        table("equivalence", id="open", target=75.3, margin=0.2),
+    ]
+    return judge(load_claims(write_claims(folder, *tables, header=header)), found)

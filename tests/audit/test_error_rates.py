@@ -7,12 +7,13 @@ seen with a standard error of about .006; `SLACK` is four of them.
 import math
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import pytest
 
 from audit.invented import evidence
-from fa_audit.audit import judge
+from fa_audit.audit import Evidence, Verdict, Word, judge
 from fa_audit.audit.claims import (
     Claim,
     Claims,
@@ -21,7 +22,6 @@ from fa_audit.audit.claims import (
     RangeClaim,
     ValueClaim,
 )
-from fa_audit.audit.verdicts import Word
 
 STUDIES = 1_500
 SLACK = 4 * math.sqrt(0.05 * 0.95 / STUDIES)
@@ -30,18 +30,23 @@ SAID = {"statement": "So it is.", "where": "Table 1", "read": "printed"}
 MEASURED = {**SAID, "measure": "test_accuracy", "at": "last", "unit": "points"}
 
 
-def rates(claims: Iterable[Claim], numbers: dict[str, np.ndarray]) -> dict[Word, float]:
+def verdicts(claims: Iterable[Claim], found: Evidence) -> tuple[Verdict, ...]:
+    return judge(
+        Claims("claims.toml", "A paper", "its text", "cifar10", 0.05, tuple(claims)), found
+    )
+
+
+def rates(claims: Iterable[Claim], found: Evidence) -> dict[Word, float]:
     """The share of each verdict over many claims."""
-    file = Claims("claims.toml", "A paper", "its text", "cifar10", 0.05, tuple(claims))
-    found = judge(file, evidence({name: list(values) for name, values in numbers.items()}))
-    counts = Counter(verdict.word for verdict in found)
-    return {word: counts[word] / len(found) for word in Word}
+    counts = Counter(verdict.word for verdict in verdicts(claims, found))
+    return {word: counts[word] / counts.total() for word in Word}
 
 
-def runs(n: int, seed: int, studies: int = STUDIES) -> dict[str, np.ndarray]:
+@cache
+def runs(n: int, seed: int) -> Evidence:
     """Configurations a0, a1, … of n runs each, mean 0, standard deviation 1."""
-    draws = np.random.default_rng(seed).standard_normal((studies, n))
-    return {f"a{i}": draws[i] for i in range(studies)}
+    draws = np.random.default_rng(seed).standard_normal((STUDIES, n))
+    return evidence({f"a{i}": list(values) for i, values in enumerate(draws)})
 
 
 @pytest.mark.parametrize("n", [2, 5, 10])
@@ -69,9 +74,9 @@ def test_a_number_two_margins_away_is_called_reproduced_with_half_alpha_at_most(
 
 
 def test_a_family_of_honest_numbers_raises_a_false_alarm_with_alpha_at_most() -> None:
-    families, size = 300, 5
+    size = 5
+    families = STUDIES // size
     published = np.random.default_rng(4).standard_normal((families, size))
-    numbers = runs(5, seed=5, studies=families * size)
     alarms = {True: 0, False: 0}
     for shared in alarms:
         claims = [
@@ -86,8 +91,7 @@ def test_a_family_of_honest_numbers_raises_a_false_alarm_with_alpha_at_most() ->
             for i in range(families)
             for j in range(size)
         ]
-        file = Claims("claims.toml", "A paper", "its text", "cifar10", 0.05, tuple(claims))
-        found = judge(file, evidence({name: list(values) for name, values in numbers.items()}))
+        found = verdicts(claims, runs(5, seed=5))
         refuted = {one.claim.split("-")[0] for one in found if one.word == Word.NOT_REPRODUCED}
         alarms[shared] = len(refuted)
     assert alarms[True] / families <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / families)
@@ -99,19 +103,18 @@ def test_a_mean_at_the_edge_of_a_range_errs_with_alpha_either_way(n: int) -> Non
     claims = [
         RangeClaim(id=f"{i}", of=f"a{i}", low=-50, high=0, **MEASURED) for i in range(STUDIES)
     ]
-    found = rates(claims, runs(n, seed=10 + n))
+    found = rates(claims, runs(n, seed=n))
     assert found[Word.REPRODUCED] == pytest.approx(0.05, abs=SLACK)
     assert found[Word.NOT_REPRODUCED] == pytest.approx(0.05, abs=SLACK)
 
 
 def test_equivalence_that_is_not_there_is_rarely_claimed_and_one_that_is_rarely_denied() -> None:
-    numbers = runs(6, seed=20)
     for target, wrong in [(1.5, Word.REPRODUCED), (0.0, Word.NOT_REPRODUCED)]:
         claims = [
             EquivalenceClaim(id=f"{i}", of=f"a{i}", target=target, margin=1.5, **MEASURED)
             for i in range(STUDIES)
         ]
-        assert rates(claims, numbers)[wrong] <= 0.05 + SLACK
+        assert rates(claims, runs(6, seed=20))[wrong] <= 0.05 + SLACK
 
 
 ORDERS = 300
@@ -125,9 +128,9 @@ def order_rates(centres: dict[str, float], at_least: float | None = None) -> dic
     rng = np.random.default_rng(30)
     shared = 3 * rng.standard_normal((studies, n))
     numbers = {
-        f"{name}{i}": (centre + shared + rng.standard_normal((studies, n)))[i]
+        f"{name}{i}": list(values)
         for name, centre in centres.items()
-        for i in range(studies)
+        for i, values in enumerate(centre + shared + rng.standard_normal((studies, n)))
     }
     claims = [
         OrderClaim(
@@ -139,7 +142,7 @@ def order_rates(centres: dict[str, float], at_least: float | None = None) -> dic
         )
         for i in range(studies)
     ]
-    return rates(claims, numbers)
+    return rates(claims, evidence(numbers))
 
 
 def test_equals_are_put_in_order_with_half_alpha_at_most() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from audit.invented import record
-from fa_audit.audit import Claims, Evidence, judge, load_claims
+from fa_audit.audit import Claims, Evidence, Word, judge, load_claims
 from fa_audit.audit.claims import (
     EquivalenceClaim,
     MeasuredClaim,
@@ -14,7 +14,6 @@ from fa_audit.audit.claims import (
     SourceClaim,
     ValueClaim,
 )
-from fa_audit.audit.verdicts import Word
 
 FILE = Path(__file__).parents[2] / "reproductions" / "lance_kieu_2026" / "claims.toml"
 RULES = ("bp", "fa_random", "fa_toeplitz", "usf_init", "usf_sn")
@@ -83,6 +82,19 @@ def test_what_training_made_needs_fifty_epochs_and_what_it_did_not_needs_none(
         if isinstance(claim, MeasuredClaim):
             untrained = claim.measure.endswith("/start")
             assert dict(claim.requires) == ({} if untrained else {"epochs": 50}), claim.id
+
+
+def test_every_statement_is_short_and_tells_its_claim_from_all_others(claims: Claims) -> None:
+    statements = [claim.statement for claim in claims.claims]
+    assert len(set(statements)) == len(statements)
+    for statement in statements:
+        assert len(statement) <= 90, statement
+        assert "{" not in statement
+
+
+def test_headlines_are_few_and_begin_with_the_test_column_of_table_1(claims: Claims) -> None:
+    assert 8 <= len(claims.headlines) <= 10
+    assert {f"table1-test-{rule}" for rule in RULES} == set(claims.headlines[:5])
 
 
 def test_every_claim_says_where_it_stands(claims: Claims) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts as JSON, compared with recorded ones, and as tables."""
+"""Verdicts as JSON, and compared with recorded ones."""
 
 import json
 from dataclasses import replace
@@ -6,32 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from audit.invented import evidence, table, verdict, write_claims
+from audit.invented import evidence, four_verdicts, table, verdict
 from fa_audit.audit import (
     Evidence,
-    Verdict,
+    Record,
     compare_verdicts,
-    judge,
-    load_claims,
-    verdict_table,
     verdicts_to_json,
 )
-from fa_audit.audit.evidence import Record
 from fa_audit.errors import AuditError
 
 NUMBERS = {"bp": [75.1, 75.4, 74.9, 75.2], "fa": [36.0, 35.2, 37.1, 35.9]}
-SHAPES = 'paper = "None"\nsource = "the stand-in"\ndata = "shapes"\n'
-
-
-def verdicts(folder: Path, found: Evidence, header: str | None = None) -> tuple[Verdict, ...]:
-    tables = [
-        table("value", id="z-value", published=75.0, margin=2.0),
-        table("order", id="order", published="75 > 36"),
-        table("source", id="source"),
-        table("equivalence", id="open", target=75.3, margin=0.2, minus=None),
-    ]
-    options = {} if header is None else {"header": header}
-    return judge(load_claims(write_claims(folder, *tables, **options)), found)
 
 
 def changed(found: Evidence, subject: str, seed: int, record: Record | None) -> Evidence:
@@ -46,7 +30,7 @@ def changed(found: Evidence, subject: str, seed: int, record: Record | None) -> 
 
 
 def test_json_is_sorted_rounded_and_the_same_whatever_the_order(tmp_path: Path) -> None:
-    found = verdicts(tmp_path, evidence(NUMBERS))
+    found = four_verdicts(tmp_path, evidence(NUMBERS))
     text = verdicts_to_json(found)
     assert text == verdicts_to_json(found[::-1])
     assert text.endswith("}\n")
@@ -57,7 +41,7 @@ def test_json_is_sorted_rounded_and_the_same_whatever_the_order(tmp_path: Path) 
 
 
 def test_json_holds_everything_a_verdict_rests_on(tmp_path: Path) -> None:
-    _, order, _, value = json.loads(verdicts_to_json(verdicts(tmp_path, evidence(NUMBERS))))[
+    _, order, _, value = json.loads(verdicts_to_json(four_verdicts(tmp_path, evidence(NUMBERS))))[
         "verdicts"
     ]
     assert value["word"] == "reproduced"
@@ -91,17 +75,17 @@ def test_nothing_that_is_not_a_number_is_written(tmp_path: Path) -> None:
 
 
 def test_the_same_evidence_gives_no_change(tmp_path: Path) -> None:
-    recorded = verdicts_to_json(verdicts(tmp_path, evidence(NUMBERS)))
-    assert compare_verdicts(recorded, verdicts(tmp_path, evidence(NUMBERS))) == []
+    recorded = verdicts_to_json(four_verdicts(tmp_path, evidence(NUMBERS)))
+    assert compare_verdicts(recorded, four_verdicts(tmp_path, evidence(NUMBERS))) == []
 
 
 def test_a_changed_verdict_names_claim_words_estimates_and_records(tmp_path: Path) -> None:
     before = evidence(NUMBERS)
-    recorded = verdicts_to_json(verdicts(tmp_path, before))
+    recorded = verdicts_to_json(four_verdicts(tmp_path, before))
     old = before.records["fa"][2]
     measured = {"test_accuracy": {"values": {"last": 95.0}, "undefined": {}}}
     after = changed(before, "fa", 2, replace(old, measurements=measured, digest="another"))
-    (change,) = compare_verdicts(recorded, verdicts(tmp_path, after))
+    (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, after))
     assert (change.claim, change.recorded, change.derived) == (
         "order",
         "reproduced",
@@ -118,10 +102,10 @@ def test_a_changed_verdict_names_claim_words_estimates_and_records(tmp_path: Pat
 
 def test_a_changed_digest_is_a_change_even_where_the_verdict_stays(tmp_path: Path) -> None:
     before = evidence(NUMBERS)
-    recorded = verdicts_to_json(verdicts(tmp_path, before))
+    recorded = verdicts_to_json(four_verdicts(tmp_path, before))
     old = before.records["fa"][1]
     after = changed(before, "fa", 1, replace(old, digest="another"))
-    (change,) = compare_verdicts(recorded, verdicts(tmp_path, after))
+    (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, after))
     assert (change.recorded, change.derived) == ("reproduced", "reproduced")
     assert change.records == ("record fa seed 1 has changed",)
 
@@ -129,16 +113,16 @@ def test_a_changed_digest_is_a_change_even_where_the_verdict_stays(tmp_path: Pat
 def test_missing_and_new_records_are_named(tmp_path: Path) -> None:
     whole = evidence(NUMBERS)
     part = changed(whole, "fa", 3, None)
-    recorded = verdicts_to_json(verdicts(tmp_path, whole))
-    (change,) = compare_verdicts(recorded, verdicts(tmp_path, part))
+    recorded = verdicts_to_json(four_verdicts(tmp_path, whole))
+    (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, part))
     assert change.records == ("record fa seed 3 is missing",)
-    recorded = verdicts_to_json(verdicts(tmp_path, part))
-    (change,) = compare_verdicts(recorded, verdicts(tmp_path, whole))
+    recorded = verdicts_to_json(four_verdicts(tmp_path, part))
+    (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, whole))
     assert change.records == ("record fa seed 3 is new",)
 
 
 def test_claims_that_come_and_go_are_changes(tmp_path: Path) -> None:
-    found = verdicts(tmp_path, evidence(NUMBERS))
+    found = four_verdicts(tmp_path, evidence(NUMBERS))
     gone = compare_verdicts(verdicts_to_json(found), found[:3])
     assert [(one.claim, one.derived) for one in gone] == [("open", None)]
     assert "derived no verdict" in str(gone[0])
@@ -150,41 +134,3 @@ def test_claims_that_come_and_go_are_changes(tmp_path: Path) -> None:
 def test_damaged_recorded_verdicts_are_refused(text: str) -> None:
     with pytest.raises(AuditError, match="recorded verdicts are damaged"):
         compare_verdicts(text, [])
-
-
-# Tables
-
-
-def test_the_table_shows_claim_published_ours_n_and_verdict(tmp_path: Path) -> None:
-    lines = verdict_table(verdicts(tmp_path, evidence(NUMBERS))).splitlines()
-    assert lines[0] == "Verdicts of study invented on cifar10"
-    assert lines[2].split() == ["claim", "published", "ours", "n", "verdict"]
-    value, order, source, open_claim = lines[4:8]
-    assert value.startswith("z-value  75 %       75.15 % [74.41, 75.89]")
-    assert value.endswith("4  reproduced")
-    assert "75 > 36" in order
-    assert "bp − fa: 39.1 % [" in order
-    assert source.split() == ["source", "not", "testable"]
-    assert "inconclusive (needs n ≥ " in open_claim
-    assert lines[-1] == "2 reproduced, 1 inconclusive, 1 not testable"
-
-
-def test_the_table_of_a_stand_in_says_so_in_its_title(tmp_path: Path) -> None:
-    shapes = evidence(NUMBERS, data="shapes", stand_in=True)
-    for markdown in (False, True):
-        first = verdict_table(verdicts(tmp_path, shapes, SHAPES), markdown).splitlines()[0]
-        assert "STAND-IN DATA, not the paper's" in first
-        assert "shapes" in first
-
-
-def test_markdown_has_one_row_for_each_claim(tmp_path: Path) -> None:
-    found = verdicts(tmp_path, evidence(NUMBERS))
-    lines = verdict_table((replace(found[0], published="a|b"), *found[1:]), True).splitlines()
-    rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + len(found)
-    assert "a\\|b" in rows[2]
-    assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
-
-
-def test_no_claims_no_table() -> None:
-    assert verdict_table(()) == "There are no claims, so there are no verdicts."

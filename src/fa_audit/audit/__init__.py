@@ -3,17 +3,14 @@
 ``judge(load_claims(path), evidence)`` gives one verdict for each claim.
 """
 
-from fa_audit.audit.claims import Claims, load_claims
-from fa_audit.audit.evidence import Evidence, Record
-from fa_audit.audit.verdicts import (
-    Change,
-    Verdict,
-    Word,
-    compare_verdicts,
-    judge,
-    verdict_table,
-    verdicts_to_json,
-)
+from fa_audit.audit.claims import Claims
+from fa_audit.audit.claims_file import load_claims
+from fa_audit.audit.evidence import Evidence
+from fa_audit.audit.judging import judge
+from fa_audit.audit.recording import Change, compare_verdicts, verdicts_to_json
+from fa_audit.audit.tables import verdict_table
+from fa_audit.audit.verdict import Verdict, Word
+from fa_audit.study.ledger import Record
 
 __all__ = [
     "Change",

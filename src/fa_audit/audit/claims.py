@@ -1,8 +1,7 @@
 """Claims: what a paper says, written down so that it can turn out wrong.
 
-A claims file is the only place where published numbers live. Each claim says, in our words, what
-is claimed, where it stands, how it was read, and, fixed before anything is run, what would count as
-reproduced. Five kinds:
+Each claim says, in our words, what is claimed, where it stands, how it was read, and, fixed before
+anything is run, what would count as reproduced. Five kinds:
 
 - ``value``: a published number; could it be one of our runs? `margin` is the largest half-width of
   the prediction interval that still informs.
@@ -13,23 +12,15 @@ reproduced. Five kinds:
 - ``source``: settled by reading, without a run.
 
 The subject of a claim is a configuration or a comparison of the study; `minus` names a second one,
-whose value is subtracted seed by seed. To save writing, `at` may be a list (one claim for each
-place, with `published` as a list beside it), and a ``[[matrices]]`` table stands for one value
-claim for each of its cells.
+whose value is subtracted seed by seed.
 """
 
-import difflib
-import math
-import re
-import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from fa_audit.audit.wording import suggest
 from fa_audit.errors import AuditError
-
-Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +62,7 @@ class MeasuredClaim(Claim):
     published: float | str | None = None
     published_runs: int = 1
     reading_error: float = 0.0
-    requires: Table = field(default_factory=dict)
+    requires: Mapping[str, Any] = field(default_factory=dict)
     family: str | None = None
 
 
@@ -167,6 +158,8 @@ class Claims:
     data: str
     alpha: float
     claims: tuple[Claim, ...]
+    headlines: tuple[str, ...] = ()
+    """Ids of the claims that a short table shows, in its order."""
 
     def check_subjects(self, known: Collection[str]) -> None:
         """Refuse claims about what the study does not have.
@@ -182,267 +175,5 @@ class Claims:
                 if subject not in known:
                     raise AuditError(
                         f"{self.file}, claim {claim.id!r}: {subject!r} is no configuration or "
-                        f"comparison of the study; {_suggest(subject, known)}."
+                        f"comparison of the study; {suggest(subject, known)}"
                     )
-
-
-def load_claims(path: Path | str) -> Claims:
-    """Read and check a claims file.
-
-    Args:
-        path: A TOML file with `paper`, `source`, `data`, optionally `alpha` (default .05), and
-            tables ``[[claims]]`` and ``[[matrices]]``.
-
-    Returns:
-        The claims in the order of the file, then the cells of its matrices.
-
-    Raises:
-        AuditError: The file cannot be read, or says something it must not; one sentence names the
-            file, the claim, and what to do.
-    """
-    file = str(path)
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AuditError(f"{file} cannot be read ({error.strerror}); check the path.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise AuditError(f"{file} is not valid TOML ({error}); mend it there.") from error
-
-    header = {"paper", "source", "data"}
-    _check_keys(content, header, header | {"alpha", "claims", "matrices"}, file)
-    for key in content:
-        _check_value(key, content[key], file)
-    tables = [
-        *(one for table in content.get("claims", []) for one in _one_for_each_place(table, file)),
-        *(cell for table in content.get("matrices", []) for cell in _cells(table, file)),
-    ]
-    claims = tuple(_parse(table, file) for table in tables)
-    seen: set[str] = set()
-    for claim in claims:
-        if claim.id in seen:
-            raise AuditError(f"{file}: two claims are called {claim.id!r}; rename one of them.")
-        seen.add(claim.id)
-    return Claims(
-        file=file,
-        paper=content["paper"],
-        source=content["source"],
-        data=content["data"],
-        alpha=float(content.get("alpha", 0.05)),
-        claims=claims,
-    )
-
-
-# What a key may hold: a check, and the same in words
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_above_zero(value: Any) -> bool:
-    return _is_number(value) and value > 0
-
-
-def _is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and bool(value) and all(map(check, value))
-
-
-def _is_one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in choices, " or ".join(f'"{choice}"' for choice in choices)
-
-
-_TEXT = (_is_text, "a text")
-_TABLES = (_is_list_of(lambda value: isinstance(value, dict)), "a list of tables")
-_NAMES = (_is_list_of(_is_text), "a list of names")
-
-_KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "paper": (_is_text, "the paper's title, authors and year"),
-    "source": (_is_text, "what was read: paper, appendix, code"),
-    "data": (_is_text, 'the images the claims are about, such as "cifar10"'),
-    "alpha": (lambda value: _is_number(value) and 0 < value < 0.5, "an error rate in (0, .5)"),
-    "claims": _TABLES,
-    "matrices": _TABLES,
-    "id": (
-        lambda value: isinstance(value, str) and re.fullmatch(r"[\w.~/-]+", value) is not None,
-        "a name of letters, digits and . _ ~ / -",
-    ),
-    "kind": _is_one_of(*KINDS),
-    "statement": (_is_text, "what is claimed, in our words"),
-    "where": (_is_text, "where it stands: table, figure, section"),
-    "read": _is_one_of("printed", "figure", "prose"),
-    "note": _TEXT,
-    "verdict": _is_one_of("contradicted by its own source", "not testable"),
-    "evidence": (_is_text, "what settles the claim"),
-    "measure": (_is_text, "the name of a measurement"),
-    "at": (_is_text, "the place or moment of the measurement, or a list of them"),
-    "unit": (_is_text, 'the unit, such as "%", "fraction" or "degrees"'),
-    "published": (
-        lambda value: _is_number(value) or _is_text(value),
-        "the published number, or a text that shows it",
-    ),
-    "published_runs": (
-        lambda value: type(value) is int and value >= 1,
-        "the number of runs behind the published number, 1 or more",
-    ),
-    "reading_error": (lambda value: _is_number(value) and value >= 0, "a number, 0 or more"),
-    "requires": (
-        lambda value: (
-            isinstance(value, dict)
-            and all(isinstance(setting, (str, int, float)) for setting in value.values())
-        ),
-        "a table of training settings, such as { epochs = 50 }",
-    ),
-    "family": (_is_text, "the name of the family whose claims share one error rate"),
-    "of": (_is_text, "a configuration or comparison of the study"),
-    "minus": (_is_text, "the configuration or comparison to subtract"),
-    "margin": (
-        _is_above_zero,
-        "a number above 0, fixed beforehand: the largest half-width that still informs (value), "
-        "or how near counts as equal (equivalence)",
-    ),
-    "low": (_is_number, "a number"),
-    "high": (_is_number, "a number"),
-    "target": (_is_number, "a number"),
-    "groups": (_is_list_of(_NAMES[0]), "a list of lists of configurations"),
-    "direction": _is_one_of("descending", "ascending"),
-    "at_least": (_is_above_zero, "a number above 0: how far apart"),
-    "rows": _NAMES,
-    "columns": _NAMES,
-    "cells": _is_one_of("all", "diagonal"),
-}
-
-_BOUNDS = {"%": (0, 100), "fraction": (0, 1), "degrees": (0, 180)}
-"""What a measurement in these units can be at all."""
-
-
-def _suggest(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(sorted(known))}"
-
-
-def _place(file: str, table: Table) -> str:
-    """Where a table stands, as far as it says so itself."""
-    name = table.get("id", table.get("statement"))
-    return f"{file}, claim {name!r}" if name is not None else f"{file}, a claim without id"
-
-
-def _check_keys(table: Table, required: set[str], allowed: set[str], place: str) -> None:
-    for key in table:
-        if key not in allowed:
-            raise AuditError(f"{place}: unknown key {key!r}; {_suggest(key, allowed)}.")
-    for key in sorted(required):
-        if key not in table:
-            raise AuditError(f"{place}: {key!r} is missing; add {key} = {_KEYS[key][1]}.")
-
-
-def _check_value(key: str, value: object, place: str) -> None:
-    check, meaning = _KEYS[key]
-    if not check(value):
-        raise AuditError(f"{place}: {key} = {value!r} will not do; it must be {meaning}.")
-
-
-# From tables to claims
-
-
-def _one_for_each_place(table: Table, file: str) -> Iterator[Table]:
-    """Expand a claim whose `at` is a list."""
-    places, published = table.get("at"), table.get("published")
-    if not isinstance(places, list):
-        yield table
-        return
-    if not isinstance(published, list):
-        published = [published] * len(places)
-    if not _NAMES[0](places) or len(published) != len(places):
-        raise AuditError(
-            f"{_place(file, table)}: a list under 'at' must hold names, and one under 'published' "
-            f"as many; got {len(places)} and {len(published)}."
-        )
-    for place, number in zip(places, published, strict=True):
-        one = {**table, "id": f"{table.get('id', '')}/{place}", "at": place, "published": number}
-        yield {key: value for key, value in one.items() if value is not None}
-
-
-def _cells(table: Table, file: str) -> Iterator[Table]:
-    """Expand a matrix into one value claim for each of its cells, or of those on its diagonal."""
-    place = _place(file, table)
-    own = {"rows", "columns", "cells"}
-    _check_keys(table, {"id", "rows", "columns", "published"}, {*own, *_names(ValueClaim)}, place)
-    for key in ("id", *(own & table.keys())):
-        _check_value(key, table[key], place)
-    rows, columns, published = table["rows"], table["columns"], table["published"]
-    if not (
-        isinstance(published, list)
-        and len(published) == len(rows)
-        and all(isinstance(row, list) and len(row) == len(columns) for row in published)
-    ):
-        raise AuditError(
-            f"{place}: 'published' must be a matrix of {len(rows)} rows and {len(columns)} "
-            "columns, as 'rows' and 'columns' say; mend either."
-        )
-    shared = {key: value for key, value in table.items() if key not in own}
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            if i == j or table.get("cells", "all") == "all":
-                at = f"{row}/{column}"
-                cell = {"id": f"{table['id']}/{at}", "at": at, "published": published[i][j]}
-                yield {**shared, **cell, "kind": "value"}
-
-
-def _names(kind: type[Claim]) -> set[str]:
-    return {entry.name for entry in fields(kind)}
-
-
-def _parse(table: Table, file: str) -> Claim:
-    """One table, checked key by key and then as a whole."""
-    place = _place(file, table)
-    if "kind" not in table:
-        raise AuditError(f"{place}: 'kind' is missing; add kind = {_KEYS['kind'][1]}.")
-    _check_value("kind", table["kind"], place)
-    kind = KINDS[table["kind"]]
-    values = {key: value for key, value in table.items() if key != "kind"}
-    required = {
-        entry.name
-        for entry in fields(kind)
-        if entry.default is MISSING and entry.default_factory is MISSING
-    }
-    _check_keys(values, required, _names(kind), place)
-    for key, value in values.items():
-        _check_value(key, value, place)
-    if "groups" in values:
-        values["groups"] = tuple(tuple(group) for group in values["groups"])
-    claim = kind(**values)
-    problem = _contradiction(claim)
-    if problem:
-        raise AuditError(f"{place}: {problem}.")
-    return claim
-
-
-def _contradiction(claim: Claim) -> str | None:
-    """What is wrong with a claim whose every key is right by itself."""
-    if len(set(claim.subjects)) < len(claim.subjects):
-        return f"it names {claim.subjects[0]!r} or another twice; compare different ones"
-    if isinstance(claim, OrderClaim) and len(claim.groups) < 2:
-        return "an order needs at least two groups; add the second"
-    if isinstance(claim, RangeClaim) and not claim.low < claim.high:
-        return f"low = {claim.low} is not below high = {claim.high}; swap or widen them"
-    if isinstance(claim, ValueClaim):
-        if not _is_number(claim.published):
-            return "a value claim computes with 'published'; give it as a number"
-        if claim.reading_error >= claim.margin:
-            return (
-                f"the reading error {claim.reading_error} uses up the margin {claim.margin}; "
-                "read more exactly or widen the margin"
-            )
-        if claim.read == "figure" and claim.reading_error == 0:
-            return "a number read off a figure has a reading error; add reading_error"
-    if isinstance(claim, SingleClaim) and claim.minus is None and claim.unit in _BOUNDS:
-        low, high = _BOUNDS[claim.unit]
-        for key in sorted({"published", "low", "high", "target"} & _names(type(claim))):
-            number = getattr(claim, key)
-            if isinstance(number, (int, float)) and not low <= number <= high:
-                return f"{key} = {number} is impossible in {claim.unit}; give {low} to {high}"
-    return None

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from fa_audit.audit.evidence import Evidence, Record
+from fa_audit.audit.evidence import Evidence
 from fa_audit.data.cifar import FINGERPRINTS
 from fa_audit.errors import AuditError
-from fa_audit.study import ledger
 from fa_audit.study.cells import study_cells
+from fa_audit.study.ledger import Ledger, Record
 from fa_audit.study.spec import Study
 
 
@@ -21,22 +21,14 @@ def gather(study: Study, folder: Path) -> Evidence:
         AuditError: A record is cut short or altered, or was made with other images than the study
             names.
     """
-    book = ledger.Ledger(folder / "ledger")
+    ledger = Ledger(folder / "ledger")
     records: dict[str, dict[int, Record]] = {}
     for cell in study_cells(study):
         by_seed = records.setdefault(cell.id, {})
-        found = book.find(cell.id, cell.seed, cell.hash)
-        if found is not None:
-            _require_same_data(study, found, book)
-            by_seed[cell.seed] = Record(
-                kind=found.kind,
-                hash=found.hash,
-                configuration=found.configuration,
-                status=found.status,
-                measurements=found.measurements,
-                provenance=found.provenance,
-                digest=found.digest,
-            )
+        record = ledger.find(cell.id, cell.seed, cell.hash)
+        if record is not None:
+            _require_same_data(study, record, ledger)
+            by_seed[cell.seed] = record
     return Evidence(
         study=study.name,
         data=study.data.name,
@@ -46,12 +38,13 @@ def gather(study: Study, folder: Path) -> Evidence:
     )
 
 
-def _require_same_data(study: Study, record: ledger.Record, book: ledger.Ledger) -> None:
+def _require_same_data(study: Study, record: Record, ledger: Ledger) -> None:
     if study.data.name != "cifar10":
         return
     for split, fingerprint in FINGERPRINTS.items():
         if record.provenance["data"][split] != fingerprint:
             raise AuditError(
-                f"{book.path(record.id, record.seed, record.hash)} was not made with CIFAR-10: the "
-                f"fingerprint of its {split} images is another; remove it and run the study again"
+                f"{ledger.path(record.id, record.seed, record.hash)} was not made with CIFAR-10: "
+                f"the fingerprint of its {split} images is another; remove it and run the study "
+                "again."
             )

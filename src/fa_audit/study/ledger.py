@@ -109,10 +109,16 @@ def read_record(path: Path) -> Record:
 
     Raises:
         DamagedRecordError: It is cut short or altered: its content does not have its digest.
+        AuditError: It was written by a version with another format.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content.pop("format")
+        if version != FORMAT:
+            raise AuditError(
+                f"{path} has format {version}, this version of fa-audit reads {FORMAT}; "
+                "use the version that wrote it"
+            )
         digest = content.pop("digest")
         record = Record(**content, digest=digest)
         intact = content_hash(content) == digest
@@ -121,11 +127,6 @@ def read_record(path: Path) -> Record:
         raise DamagedRecordError(
             f"{path} is not a whole ledger file; run the study again to make it anew"
         ) from error
-    if version != FORMAT:
-        raise AuditError(
-            f"{path} has format {version}, this version of fa-audit reads {FORMAT}; "
-            "use the version that wrote it"
-        )
     if not (intact and consistent):
         raise DamagedRecordError(
             f"{path} was altered after it was written: its content does not match its digest; "

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.invented import evidence, record, table, verdict, write_claims
-from fa_audit.audit import Evidence, judge, load_claims, statistics
-from fa_audit.audit.verdicts import Word
+from fa_audit.audit import Evidence, Word, judge, load_claims, statistics
 from fa_audit.errors import AuditError
 
 NEAR_75 = [74.6, 75.2, 74.9, 75.4, 75.1, 74.8, 75.3, 75.0]

@@ -101,6 +101,41 @@ def test_a_list_of_places_is_one_claim_for_each(tmp_path: Path) -> None:
     assert [c.published for c in claims if isinstance(c, OrderClaim)] == ["a > b"] * 2
 
 
+def test_a_statement_names_its_place(tmp_path: Path) -> None:
+    many = table("value", statement="So it is at {at}.", at=["conv", "fc"])
+    one = table("value", id="d", statement="{at} again.")
+    claims = load_claims(write_claims(tmp_path, many, one)).claims
+    assert [c.statement for c in claims] == ["So it is at conv.", "So it is at fc.", "last again."]
+    matrix = {**MATRIX, "statement": "How similar: {at}.", "cells": "diagonal"}
+    cells = load_claims(write_claims(tmp_path, matrix, heading="matrices")).claims
+    assert [c.statement for c in cells] == ["How similar: conv/conv.", "How similar: fc/fc."]
+
+
+def test_headlines_are_ids_of_claims_in_an_order_of_their_own(tmp_path: Path) -> None:
+    tables = [table("value", at=["conv", "fc"]), table("source", id="d")]
+    header = HEADER + 'headlines = ["d", "c/fc"]\n'
+    assert load_claims(write_claims(tmp_path, *tables, header=header)).headlines == ("d", "c/fc")
+    assert load_claims(write_claims(tmp_path, *tables)).headlines == ()
+
+
+@pytest.mark.parametrize(
+    ("headlines", "sentence"),
+    [
+        ('["c/fd"]', "headlines name 'c/fd', which is no claim; did you mean 'c/fc'?"),
+        ('["zzzz"]', "headlines name 'zzzz', which is no claim; use one of c/conv, c/fc."),
+        ('["c/fc", "c/fc"]', "headlines name 'c/fc' twice; leave one out."),
+        ("[]", "headlines = [] will not do; it must be a list of ids of claims."),
+        ('"c/fc"', "headlines = 'c/fc' will not do; it must be a list of ids of claims."),
+    ],
+)
+def test_a_headline_that_is_no_claim_is_refused(
+    headlines: str, sentence: str, tmp_path: Path
+) -> None:
+    header = f"{HEADER}headlines = {headlines}\n"
+    message = refusal(tmp_path, table("value", at=["conv", "fc"]), header=header)
+    assert message == f"{tmp_path / 'claims.toml'}: {sentence}"
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "sentence"),
     [
@@ -146,7 +181,8 @@ def test_a_mistake_is_one_sentence_with_file_and_claim(
     message = refusal(tmp_path, table(kind, **changes))
     assert sentence in message
     assert message.startswith(f"{tmp_path / 'claims.toml'}, claim 'c': ")
-    assert message.endswith(".")
+    assert message.endswith((".", "?"))
+    assert "?." not in message
     assert "\n" not in message
 
 

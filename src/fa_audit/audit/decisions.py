@@ -1,0 +1,209 @@
+"""Deciding: the word that a claim's numbers earn, and the sentence that gives the reason."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fa_audit.audit import statistics
+from fa_audit.audit.cases import Case, quantity
+from fa_audit.audit.claims import EquivalenceClaim, OrderClaim, RangeClaim, ValueClaim
+from fa_audit.audit.families import Answer, Answers
+from fa_audit.audit.statistics import Difference, Interval
+from fa_audit.audit.verdict import Comparison, Verdict, Word
+from fa_audit.audit.wording import outlook, show, span
+
+
+def decide(case: Case, answers: Answers, alpha: float) -> Verdict:
+    """The verdict on one case.
+
+    Args:
+        case: The claim, its draft, and its numbers where it can be judged.
+        answers: Its p-values, adjusted within its family.
+        alpha: The error rate of each family.
+    """
+    claim, verdict, numbers = case.claim, case.draft, case.numbers
+    if numbers is not None:
+        if isinstance(claim, ValueClaim):
+            verdict = _decide_value(claim, verdict, quantity(claim, numbers), answers, alpha)
+        elif isinstance(claim, RangeClaim | EquivalenceClaim):
+            verdict = _decide_bounds(claim, verdict, quantity(claim, numbers), answers, alpha)
+        elif isinstance(claim, OrderClaim):
+            pairs = [statistics.paired_t(numbers[a], numbers[b], alpha) for a, b in claim.pairs]
+            verdict = _decide_order(claim, verdict, pairs, answers, alpha)
+    if verdict.diverged:
+        share = f"{verdict.diverged} of {len(verdict.records)}"
+        reason = f"{verdict.reason.rstrip('.')}; {share} runs diverged and count like the others."
+        verdict = replace(verdict, reason=reason)
+    return verdict
+
+
+def _decide_value(
+    claim: ValueClaim,
+    draft: Verdict,
+    values: NDArray[np.float64],
+    answers: Answers,
+    alpha: float,
+) -> Verdict:
+    """Could the published number be one of our runs, and should we have noticed if not?
+
+    A number outside the interval that may still be chance among the claims of its family is neither
+    reproduced nor refuted. So "reproduced" always means that our mean is within the margin of it,
+    and a number whose true mean is two margins away earns the word with α/2 at most: it would have
+    to lie a whole half-width nearer to us than its mean.
+    """
+    (answer,) = answers["differs"]
+    n, mean, sd = statistics.summarise(values)
+    k, error, unit = claim.published_runs, claim.reading_error, claim.unit
+    half_width = statistics.prediction_half_width(n, sd, alpha, k) + error
+    interval = Interval(mean - half_width, mean + half_width)
+    draft = replace(
+        draft,
+        interval=interval,
+        interval_kind=f"{100 * (1 - alpha):g} % prediction interval",
+        half_width=half_width,
+        p=answer.p,
+        p_adjusted=answer.p_adjusted,
+    )
+    published = f"The published {show(claim.published, unit)}"
+    theirs = "a run" if k == 1 else f"a mean of {k} runs"
+    where = f"{span(interval, unit)}, where our {n} seeds place {theirs} like theirs"
+    distance = abs(mean - claim.published)
+    if answer.p_adjusted <= alpha:
+        reason = f"{published} lies outside {where}."
+        return replace(draft, word=Word.NOT_REPRODUCED, reason=reason)
+    if distance <= half_width <= claim.margin:
+        reason = f"{published} lies within {where}, and ± {show(claim.margin, unit)} was allowed."
+        return replace(draft, word=Word.REPRODUCED, reason=reason)
+    if distance <= half_width:
+        needed = statistics.seeds_for_prediction(sd, claim.margin - error, alpha, k)
+        why = f"within {where}, but that is wider than the ± {show(claim.margin, unit)} allowed"
+    else:
+        level = alpha / answer.family_size
+        needed = statistics.seeds_for_prediction(sd, distance - error, level, k)
+        why = f"outside {where}, but one miss among {answer.family_size} claims may be chance"
+    reason = f"{published} lies {why}; {outlook(needed, 'runs like theirs scatter too widely')}."
+    return replace(draft, reason=reason, seeds_needed=needed)
+
+
+def _decide_bounds(
+    claim: RangeClaim | EquivalenceClaim,
+    draft: Verdict,
+    values: NDArray[np.float64],
+    answers: Answers,
+    alpha: float,
+) -> Verdict:
+    """Is our mean shown to lie between the bounds, shown to lie beyond one, or neither?"""
+    (inside,), (outside,) = answers["inside"], answers["outside"]
+    n, mean, sd = statistics.summarise(values)
+    unit, interval = claim.unit, statistics.mean_interval(values, 2 * alpha)
+    answer = inside if claim.low <= mean <= claim.high else outside
+    draft = replace(
+        draft,
+        interval=interval,
+        interval_kind=f"{100 * (1 - 2 * alpha):g} % confidence interval",
+        half_width=interval.half_width,
+        p=answer.p,
+        p_adjusted=answer.p_adjusted,
+    )
+    ours = f"Our mean of {n} seeds, {show(mean, unit)} (between {span(interval, unit)}),"
+    bounds = span(Interval(claim.low, claim.high), unit)
+    if inside.p_adjusted <= alpha:
+        return replace(draft, word=Word.REPRODUCED, reason=f"{ours} lies inside {bounds}.")
+    if outside.p_adjusted <= alpha:
+        return replace(draft, word=Word.NOT_REPRODUCED, reason=f"{ours} lies outside {bounds}.")
+    room = min(abs(mean - claim.low), abs(mean - claim.high))
+    needed = statistics.seeds_for_equivalence(sd, room, alpha / answer.family_size)
+    prospect = outlook(needed, "our mean lies too near the edge")
+    reason = f"{ours} is not clearly inside nor clearly outside {bounds}; {prospect}."
+    return replace(draft, reason=reason, seeds_needed=needed)
+
+
+class _Settled(NamedTuple):
+    """Whether all differences of an order are shown to exceed a distance."""
+
+    state: str
+    """Either "above" (all are), "below" (one is shown not to), or "open"."""
+    pair: Comparison
+    """The one that decides: it refutes, or else it is the least certain."""
+    answer: Answer
+    seeds_needed: int | None = None
+
+
+def _settle(
+    comparisons: Sequence[Comparison], answers: Sequence[Answer], distance: float, alpha: float
+) -> _Settled:
+    tested = list(zip(comparisons, answers, strict=True))
+    shown = [one for one in tested if one[1].p_adjusted <= alpha]
+    below = [one for one in shown if one[0].difference.mean < distance]
+    if below:
+        return _Settled("below", *min(below, key=lambda one: one[1]))
+    least_certain = max(tested, key=lambda one: one[1])
+    if len(shown) == len(tested):
+        return _Settled("above", *least_certain)
+    needed = [
+        statistics.seeds_for_difference(
+            pair.difference.sd, pair.difference.mean - distance, alpha / answer.family_size
+        )
+        for pair, answer in tested
+        if answer.p_adjusted > alpha
+    ]
+    return _Settled("open", *least_certain, max(needed, key=lambda n: n or math.inf))
+
+
+def _decide_order(
+    claim: OrderClaim,
+    draft: Verdict,
+    pairs: Sequence[Difference],
+    answers: Answers,
+    alpha: float,
+) -> Verdict:
+    """Is every difference shown to have the sign claimed, and then the size, if one is claimed?
+
+    One difference shown to be reversed refutes the order. Where the order is shown, a difference
+    shown to be smaller than `at_least` leaves the direction only; one that merely may be smaller
+    leaves the claim inconclusive, since "direction only" says that the size does *not* hold.
+    """
+    comparisons = tuple(
+        Comparison(larger, smaller, difference, answer.p_adjusted)
+        for (larger, smaller), difference, answer in zip(
+            claim.pairs, pairs, answers["order"], strict=True
+        )
+    )
+    least, about_size = claim.at_least or 0.0, False
+    settled = _settle(comparisons, answers["order"], 0.0, alpha)
+    if settled.state == "above" and claim.at_least is not None:
+        settled, about_size = _settle(comparisons, answers["size"], least, alpha), True
+    difference = settled.pair.difference
+    shown = f"{settled.pair.name} = {show(difference.mean, claim.unit)}"
+    shown = f"{shown} ({span(difference.interval, claim.unit)})"
+    far = show(least, claim.unit)
+    prospect = outlook(settled.seeds_needed, "the difference lies right at the edge")
+    word, reason = {
+        (False, "below"): (Word.NOT_REPRODUCED, f"{shown} is the reverse of the order claimed."),
+        (False, "open"): (Word.INCONCLUSIVE, f"{shown} leaves the order open; {prospect}."),
+        (False, "above"): (Word.REPRODUCED, f"The order holds throughout, least surely {shown}."),
+        (True, "below"): (Word.DIRECTION_ONLY, f"The order holds, but {shown} is less than {far}."),
+        (True, "open"): (
+            Word.INCONCLUSIVE,
+            f"The order holds, but {shown} may be less than {far}; {prospect}.",
+        ),
+        (True, "above"): (Word.REPRODUCED, f"All differ by {far} or more, least surely {shown}."),
+    }[about_size, settled.state]
+    return replace(
+        draft,
+        word=word,
+        reason=reason,
+        quantity=settled.pair.name,
+        estimate=difference.mean,
+        interval=difference.interval,
+        interval_kind=f"{100 * (1 - alpha):g} % confidence interval",
+        half_width=difference.interval.half_width,
+        p=settled.answer.p,
+        p_adjusted=settled.answer.p_adjusted,
+        seeds_needed=settled.seeds_needed,
+        comparisons=comparisons,
+    )

@@ -1,0 +1,100 @@
+"""Tables of verdicts: plain text for a terminal, Markdown for a README."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from fa_audit.audit.evidence import Evidence, settings
+from fa_audit.audit.verdict import Verdict, Word
+from fa_audit.audit.wording import show
+
+HEAD = ("claim", "published", "ours", "n", "verdict")
+
+
+def verdict_table(
+    verdicts: Sequence[Verdict],
+    evidence: Evidence,
+    headlines: Sequence[str] | None = None,
+    markdown: bool = False,
+) -> str:
+    """Verdicts as a table of claim, published, ours [interval], n and verdict.
+
+    Args:
+        verdicts: From one call of `judge`.
+        evidence: What they were derived from.
+        headlines: Ids of the claims to show, in this order; None shows all.
+        markdown: Markdown, with each claim in words, instead of plain text with ids.
+
+    Returns:
+        Title and table; below it, for all verdicts whether shown or not, their counts and what is
+        behind them. The title of a stand-in says that it is one.
+    """
+    by_claim = {verdict.claim: verdict for verdict in verdicts}
+    shown = verdicts if headlines is None else [by_claim[claim] for claim in headlines]
+    title = f"Verdicts of study {evidence.study} on {evidence.data}"
+    if evidence.stand_in:
+        title = (
+            f"STAND-IN DATA, not the paper's: verdicts of study {evidence.study} on {evidence.data}"
+        )
+    table = _markdown(title, shown) if markdown else _plain(title, shown)
+    return "\n".join([*table, *_summary(verdicts), _basis(evidence)])
+
+
+def _plain(title: str, verdicts: Sequence[Verdict]) -> list[str]:
+    rows = [HEAD, *((verdict.claim, *_cells(verdict)) for verdict in verdicts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    rule = "-" * max(map(len, (head, *lines)))
+    return [title, rule, head, rule, *lines, rule]
+
+
+def _markdown(title: str, verdicts: Sequence[Verdict]) -> list[str]:
+    rows = [HEAD, *((verdict.statement, *_cells(verdict)) for verdict in verdicts)]
+    head, *lines = ("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
+    return [f"**{title}**", "", head, "|---|---|---|---:|---|", *lines, ""]
+
+
+def _escaped(cell: str) -> str:
+    """A cell without what Markdown takes for its end, or for emphasised or struck-out text."""
+    return re.sub(r"[|*~]", r"\\\g<0>", cell)
+
+
+def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
+    """What a row says after naming the claim."""
+    published = verdict.published
+    shown = show(published, verdict.unit) if isinstance(published, (int, float)) else published
+    ours = ""
+    if verdict.estimate is not None:
+        ours = show(verdict.estimate, verdict.unit)
+        if verdict.interval is not None:
+            ours += f" [{verdict.interval.low:.4g}, {verdict.interval.high:.4g}]"
+        if verdict.kind == "order":
+            ours = f"{verdict.quantity}: {ours}"
+    needs = f" (needs n ≥ {verdict.seeds_needed})" if verdict.seeds_needed else ""
+    return shown or "", ours, str(verdict.n or ""), f"{verdict.word}{needs}"
+
+
+def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """How many verdicts there are of each kind, and what keeps several claims open at once."""
+    counts = Counter(verdict.word for verdict in verdicts)
+    total = ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
+    yield f"{len(verdicts)} claims in all: {total}." if verdicts else "There are no claims."
+    open_claims = (verdict for verdict in verdicts if verdict.word == Word.INCONCLUSIVE)
+    for reason, claims in Counter(verdict.reason for verdict in open_claims).most_common():
+        if claims > 1:
+            yield f"{claims} are inconclusive for one reason: {reason}"
+
+
+def _basis(evidence: Evidence) -> str:
+    """Which images, seeds, epochs and how many of the declared records are behind the verdicts."""
+    records = [record for by_seed in evidence.records.values() for record in by_seed.values()]
+    declared = len(evidence.records) * len(evidence.seeds)
+    epochs = sorted({value for record in records for value in settings(record, "epochs")})
+    return (
+        f"Data: {evidence.data}. Seeds: {', '.join(map(str, evidence.seeds))}. "
+        f"Epochs: {', '.join(map(str, epochs)) or 'none yet'}. "
+        f"Records: {len(records)} of {declared}."
+    )

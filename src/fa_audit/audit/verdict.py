@@ -1,0 +1,86 @@
+"""A verdict: what a study's records say about one claim.
+
+The words, and what earns them:
+
+- **reproduced**: shown to hold, not merely unrefuted.
+- **direction only**: an order holds, but the distance claimed with it is shown to be smaller.
+- **not reproduced**: shown to be otherwise.
+- **inconclusive**: the runs do not settle it; with the number of seeds that would, where there is
+  one. So is every claim whose runs are not the ones it is about, or are not all there.
+- **not testable**: a fact is missing, such as a measurement that cannot be defined.
+- **contradicted by its own source**: settled by reading.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fa_audit.audit.statistics import Difference, Interval
+
+
+class Word(StrEnum):
+    """The six verdicts."""
+
+    REPRODUCED = "reproduced"
+    DIRECTION_ONLY = "direction only"
+    NOT_REPRODUCED = "not reproduced"
+    INCONCLUSIVE = "inconclusive"
+    NOT_TESTABLE = "not testable"
+    CONTRADICTED = "contradicted by its own source"
+
+
+@dataclass(frozen=True)
+class RecordReference:
+    """A record behind a verdict."""
+
+    subject: str
+    seed: int
+    hash: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One pair of an order claim, paired by seed: larger minus smaller, as claimed."""
+
+    larger: str
+    smaller: str
+    difference: Difference
+    p_adjusted: float
+
+    @property
+    def name(self) -> str:
+        """The difference in words."""
+        return f"{self.larger} − {self.smaller}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one claim, and everything it rests on."""
+
+    claim: str
+    statement: str
+    """What is claimed, in our words."""
+    kind: str
+    word: Word
+    reason: str
+    """One sentence for a scientist who is no statistician."""
+    study: str
+    data: str
+    stand_in: bool
+    unit: str = ""
+    published: float | str | None = None
+    quantity: str = ""
+    """What was estimated: a subject, or a difference of two. In an order, the deciding pair."""
+    estimate: float | None = None
+    interval: Interval | None = None
+    interval_kind: str = ""
+    half_width: float | None = None
+    n: int = 0
+    seeds: tuple[int, ...] = ()
+    p: float | None = None
+    p_adjusted: float | None = None
+    seeds_needed: int | None = None
+    diverged: int = 0
+    missing: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    records: tuple[RecordReference, ...] = ()

@@ -1,0 +1,35 @@
+"""How numbers, lists of names and outlooks are put into words."""
+
+import difflib
+from collections.abc import Collection, Sequence
+
+from fa_audit.audit.statistics import Interval
+
+
+def show(number: float, unit: str) -> str:
+    """A number with four significant digits and its unit: "75.04 %", "30°", "0.5"."""
+    return f"{number:.4g}" + {"fraction": "", "degrees": "°"}.get(unit, f" {unit}")
+
+
+def span(interval: Interval, unit: str) -> str:
+    """An interval in words: "74.37 to 75.71 %"."""
+    return f"{interval.low:.4g} to {show(interval.high, unit)}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """The first four of some names, and how many more there are."""
+    rest = f" and {len(items) - 4} more" if len(items) > 4 else ""
+    return ", ".join(items[:4]) + rest
+
+
+def suggest(word: str, known: Collection[str]) -> str:
+    """The end of a sentence about an unknown word: the nearest known one, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(sorted(known))}."
+
+
+def outlook(seeds_needed: int | None, otherwise: str) -> str:
+    """How many seeds would settle a claim; where none would, `otherwise` says why."""
+    if seeds_needed is None:
+        return f"more seeds would not settle it, for {otherwise}"
+    return f"about {seeds_needed} seeds would settle it, if mean and spread stay as they are"
