@@ -246,7 +246,8 @@ def cross_entropy(logits: Array, labels: ArrayLike) -> tuple[float, Array]:
     return loss, error
 
 
-# The feedback of every rule: (W, B0, **options) → B
+# The feedback of every rule: (W, R, **options) → B, with R its random part: B0; for Kolen–Pollack B
+# as trained so far, for brSF the magnitudes drawn for this pass
 
 
 def sign(W: Array) -> Array:
@@ -280,6 +281,9 @@ FEEDBACK = {
     "fa_toeplitz": lambda W, B0: B0,
     "usf_init": usf_init,
     "usf_sn": usf_sn,
+    "brsf": lambda W, M: np.abs(M) * sign(W),
+    "kolen_pollack": lambda W, B: B,
+    "dfa": lambda W, B0: B0,
 }
 
 
@@ -303,6 +307,9 @@ def train_step(
     geometries: dict[str, Geometry],
     images: Array,
     labels: ArrayLike,
+    *,
+    direct: bool = False,
+    trained: bool = False,
 ) -> Trace:
     """Loss and gradients of the network under the feedback B of conv2, fc1 and fc2.
 
@@ -312,6 +319,8 @@ def train_step(
         geometries: How conv1 and conv2 slide.
         images: [n, channels, height, width].
         labels: [n].
+        direct: Each layer sends Bᵀe, with e the error at the output and B [classes, inputs].
+        trained: B has the gradient of the weight, under "conv2.trained_feedback" and so on.
     """
     trace = Trace()
     x, z, error = trace.inputs, trace.outputs, trace.errors
@@ -329,11 +338,19 @@ def train_step(
     z["fc2"] = linear(x["fc2"], W["fc2"], b["fc2"])
 
     trace.loss, error["fc2"] = cross_entropy(z["fc2"], labels)
-    error["fc1"] = relu_send(linear_send(error["fc2"], feedback["fc2"]), z["fc1"])
-    sent = unflatten(linear_send(error["fc1"], feedback["fc1"]), pooled.shape)
-    error["conv2"] = relu_send(max_pool_send(sent, relu(z["conv2"])), z["conv2"])
-    sent = conv_send(error["conv2"], feedback["conv2"], x["conv2"].shape, geometries["conv2"])
-    error["conv1"] = relu_send(max_pool_send(sent, relu(z["conv1"])), z["conv1"])
+
+    def sent(name: str) -> Array:
+        if direct:
+            flat = linear_send(error["fc2"], feedback[name])
+            return unflatten(flat, x[name].shape) if name == "conv2" else flat
+        if name == "conv2":
+            return conv_send(error[name], feedback[name], x[name].shape, geometries[name])
+        return linear_send(error[name], feedback[name])
+
+    error["fc1"] = relu_send(sent("fc2"), z["fc1"])
+    below_fc1 = unflatten(sent("fc1"), pooled.shape)
+    error["conv2"] = relu_send(max_pool_send(below_fc1, relu(z["conv2"])), z["conv2"])
+    error["conv1"] = relu_send(max_pool_send(sent("conv2"), relu(z["conv1"])), z["conv1"])
 
     for name, weight in W.items():
         if name.startswith("conv"):
@@ -341,4 +358,6 @@ def train_step(
         else:
             gradients = linear_gradients(x[name], error[name])
         trace.gradients[f"{name}.weight"], trace.gradients[f"{name}.bias"] = gradients
+        if trained and name != "conv1":
+            trace.gradients[f"{name}.trained_feedback"] = gradients[0]
     return trace

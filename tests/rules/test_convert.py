@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from fa_audit.rules import (
+    RULES,
     Conversion,
     FeedbackConv2d,
     FeedbackLinear,
@@ -17,11 +18,13 @@ from fa_audit.rules import (
     feedback_layers,
 )
 from rules.variants import (
+    SENDERS,
     Runs,
     assert_same,
     backward,
     every_rule,
     every_variant,
+    feedback_names,
     images,
     mlp,
     small_batch,
@@ -210,12 +213,20 @@ def test_an_optimizer_built_before_still_trains_the_network(rule):
     parameters = list(network.parameters())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     convert(network, rule, example_input=small_batch()[0])
-    assert all(map(Tensor.is_set_to, network.parameters(), parameters))
-    before = [parameter.detach().clone() for parameter in network.parameters()]
+    trained = feedback_names(RULES[rule], SENDERS) if RULES[rule].trains_feedback else set()
+    shared = {name: p for name, p in network.named_parameters() if name not in trained}
+    assert all(map(Tensor.is_set_to, shared.values(), parameters))
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
     backward(network, *small_batch())
     optimizer.step()
-    assert len(before) == 8
-    assert not any(map(torch.equal, network.parameters(), before))
+    assert len(shared) == 8
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter, before[name]) == (name in trained), name
+
+
+def test_where_feedback_is_trained_the_conversion_says_when_to_build_the_optimizer():
+    told = str(convert(mlp(3, 4, 2), "kolen_pollack")).splitlines()
+    assert told[-1] == "  the feedback is trained: build the optimizer after this, not before"
 
 
 def test_a_pruned_layer_stays_pruned():
@@ -253,13 +264,14 @@ def test_resnet_18(resnet, rule):
     assert result.kept == {"conv1": FIRST} | dict.fromkeys(
         normalisation, "BatchNorm2d propagates exactly"
     )
-    for (name, ours), theirs in zip(network.named_parameters(), plain.parameters(), strict=True):
-        assert torch.equal(ours, theirs), name
-        assert ours.grad is None
+    for name, theirs in plain.named_parameters():
+        assert torch.equal(network.get_parameter(name), theirs), name
+    assert all(parameter.grad is None for parameter in network.parameters())
     with torch.no_grad():
         assert torch.equal(network.eval()(x), plain.eval()(x))
     gradients = backward(network.train(), x, torch.tensor([1, 2]))
-    assert set(gradients) == {name for name, _ in plain.named_parameters()}
+    trained = feedback_names(RULES[rule], matching[1:]) if RULES[rule].trains_feedback else set()
+    assert set(gradients) == {name for name, _ in plain.named_parameters()} | trained
     assert all(gradient.isfinite().all() for gradient in gradients.values())
     exact = backward(copy.deepcopy(plain).train(), x, torch.tensor([1, 2]))
     for name in ("conv1.weight", "layer1.0.conv1.weight", "layer4.1.bn1.weight"):
@@ -297,7 +309,7 @@ def test_conversion_leaves_buffers_gradients_and_random_state_alone(rule):
 
     assert torch.equal(torch.get_rng_state(), random)
     for name, parameter in network.named_parameters():
-        assert parameter.grad is gradients[name]
+        assert parameter.grad is gradients.get(name)
         assert parameter.grad is None or torch.equal(parameter.grad, values[name])
     after = network.state_dict()
     assert all(torch.equal(after[name], value) for name, value in state.items())

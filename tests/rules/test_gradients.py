@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fa_audit.rules import FeedbackConv2d, FeedbackLayer, FeedbackLinear, convert
+from fa_audit.rules import (
+    FeedbackConv2d,
+    FeedbackLayer,
+    FeedbackLinear,
+    convert,
+    feedback_layers,
+)
 from oracles import rule_twins as twins
 from rules.variants import (
     GEOMETRIES,
@@ -21,13 +27,17 @@ from rules.variants import (
     array,
     assert_same,
     backward,
+    conv,
     converted_network,
     every_rule,
     every_variant,
     feedback_twin,
+    linear,
     normal,
+    slide_twin,
     small_batch,
     small_network,
+    variant_of,
 )
 
 SLIDES: list[dict[str, Any]] = [
@@ -65,18 +75,11 @@ def spelled(slide: dict[str, Any]) -> str:
 
 
 def linear_layer(variant: Variant, **settings: Any) -> FeedbackLinear:
-    return FeedbackLinear(5, 4, dtype=torch.float64, **variant.settings, **settings)
+    return linear(variant, 5, 4, dtype=torch.float64, **settings)
 
 
 def conv_layer(variant: Variant, slide: dict[str, Any]) -> FeedbackConv2d:
-    return FeedbackConv2d(
-        4, 8, **slide, dtype=torch.float64, input_size=INPUT_SIZE, **variant.settings
-    )
-
-
-def slide_twin(slide: dict[str, Any]) -> twins.Geometry:
-    known = {key: value for key, value in slide.items() if key not in ("kernel_size", "bias")}
-    return twins.geometry(slide["kernel_size"], **known)
+    return conv(variant, 4, 8, INPUT_SIZE, slide, dtype=torch.float64)
 
 
 def assert_layer_is_its_twin(
@@ -104,6 +107,27 @@ def assert_layer_is_its_twin(
     assert_same(x.grad, sent, what="Bᵀδ")
     if b is not None:
         assert_same(b.grad, bias_gradient, what="∂b")
+    if variant.rule.trains_feedback:
+        assert_same(layer.trained_feedback.grad, weight_gradient, what="∂B")
+
+
+def twin_step(
+    variant: Variant,
+    parameters: dict[str, twins.Array],
+    feedback: dict[str, twins.Array],
+    images: Tensor,
+    labels: Tensor,
+) -> twins.Trace:
+    """The twin's forward and backward pass of the small network."""
+    return twins.train_step(
+        parameters,
+        feedback,
+        GEOMETRIES,
+        array(images),
+        labels.numpy(),
+        direct=variant.rule.direct,
+        trained=variant.rule.trains_feedback,
+    )
 
 
 @every_variant
@@ -114,7 +138,7 @@ def test_whole_network_is_its_twin(variant):
     parameters = {name: array(value) for name, value in network.named_parameters()}
     layers = dict(network.named_children())
     feedback = {name: feedback_twin(variant, layers[name]) for name in SENDERS}
-    trace = twins.train_step(parameters, feedback, GEOMETRIES, array(images), labels.numpy())
+    trace = twin_step(variant, parameters, feedback, images, labels)
     loss = F.cross_entropy(network(images), labels).item()
     assert loss == pytest.approx(trace.loss, rel=1e-12)
     assert set(gradients) == set(trace.gradients)
@@ -137,7 +161,9 @@ def test_convolution_is_its_twin(variant, slide):
     assert_layer_is_its_twin(conv_layer(variant, slide), variant, x, slide)
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if not v.rule.dense], ids=str)
+@pytest.mark.parametrize(
+    "variant", [v for v in VARIANTS if not v.rule.dense or v.rule.direct], ids=str
+)
 @pytest.mark.parametrize("slide", UNEVEN_OR_NOT_ZERO, ids=spelled)
 def test_convolution_with_uneven_or_other_padding_is_its_twin(variant, slide):
     x = normal(1, 2, 4, *INPUT_SIZE)
@@ -222,17 +248,16 @@ def test_frozen_parameters_still_send_the_error(variant):
         error = normal(7, *layer(x).shape)
         sent = []
         for trainable in (True, False):
-            layer.requires_grad_(trainable).zero_grad(set_to_none=True)
+            copied = copy.deepcopy(layer).requires_grad_(trainable)
             leaf = x.clone().requires_grad_()
-            layer(leaf).backward(error)
+            copied(leaf).backward(error)
             sent.append(leaf.grad)
-            assert (layer.weight.grad is not None) == trainable
-            assert (layer.bias.grad is not None) == trainable
+            assert all((p.grad is not None) == trainable for p in copied.parameters())
         assert torch.equal(sent[0], sent[1])
 
 
 def test_backpropagation_passes_gradcheck():
-    bp = next(variant for variant in VARIANTS if variant.rule.name == "bp")
+    bp = variant_of("bp")
     cases = [(linear_layer(bp), normal(1, 2, 3, 5))]
     cases += [
         (conv_layer(bp, slide), normal(1, 1, 4, *INPUT_SIZE))
@@ -280,11 +305,18 @@ def test_training_with_backpropagation_layers_is_training_with_torch_nn(optimize
 @every_rule
 def test_training_follows_the_twin_step_by_step(rule):
     """Feedback that goes stale, or is drawn anew, shows only after the weights have moved."""
-    variant = next(v for v in VARIANTS if v.rule.name == rule)
+    variant = variant_of(rule)
     network = converted_network(variant)
+    layers = feedback_layers(network)
     parameters = {name: array(value) for name, value in network.named_parameters()}
     buffers = {name: array(value) for name, value in network.named_buffers()}
-    initial = {name: buffers.get(f"{name}.initial_feedback") for name in SENDERS}
+
+    def random_part(name: str) -> twins.Array | None:
+        if variant.rule.redraws_feedback:
+            return array(layers[name].random_part())
+        initial = buffers.get(f"{name}.initial_feedback")
+        return parameters.get(f"{name}.trained_feedback", initial)
+
     optimizer = torch.optim.SGD(network.parameters(), lr=0.3)
     for seed in range(4):
         images, labels = small_batch(seed)
@@ -293,11 +325,11 @@ def test_training_follows_the_twin_step_by_step(rule):
         optimizer.step()
         feedback = {
             name: twins.FEEDBACK[rule](
-                parameters[f"{name}.weight"], initial[name], **variant.options
+                parameters[f"{name}.weight"], random_part(name), **variant.options
             )
             for name in SENDERS
         }
-        trace = twins.train_step(parameters, feedback, GEOMETRIES, array(images), labels.numpy())
+        trace = twin_step(variant, parameters, feedback, images, labels)
         for name, gradient in trace.gradients.items():
             parameters[name] = parameters[name] - 0.3 * gradient
     for name, value in network.named_parameters():

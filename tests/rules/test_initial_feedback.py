@@ -1,4 +1,4 @@
-"""B0: where it comes from, what it depends on, where it travels."""
+"""B0 and other random parts: where they come from, what they depend on, where they travel."""
 
 import copy
 import io
@@ -8,20 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fa_audit.rules import (
-    RULES,
-    FeedbackLinear,
-    convert,
-    feedback_layers,
-)
+from fa_audit.rules import RULES, convert, feedback_layers
 from fa_audit.streams import stream
 from rules.variants import (
+    SENDERS,
     VARIANTS,
     assert_same,
     backward,
     both_layers,
     converted_network,
     every_variant,
+    feedback_names,
+    images,
+    linear,
     make_input,
     make_layer,
     mlp,
@@ -31,48 +30,48 @@ from rules.variants import (
 )
 
 STORING = [v for v in VARIANTS if v.rule.stores_feedback]
-every_storing_variant = pytest.mark.parametrize("variant", STORING, ids=str)
+every_drawing_variant = pytest.mark.parametrize(
+    "variant", [v for v in VARIANTS if v.rule.draws_feedback], ids=str
+)
 
 
 # Drawn by a layer
 
 
-@every_storing_variant
+@every_drawing_variant
 @both_layers
 def test_same_seed_same_feedback_other_seed_other_feedback(variant, kind):
     first, same, other = (
         make_layer(kind, variant, generator=torch.Generator().manual_seed(seed), feedback_scale=0.3)
         for seed in (5, 5, 6)
     )
-    assert torch.equal(first.initial_feedback, same.initial_feedback)
+    assert torch.equal(first.random_part(), same.random_part())
     assert not torch.equal(first.weight, same.weight)
-    assert not torch.isclose(first.initial_feedback, other.initial_feedback).all()
+    assert not torch.isclose(first.random_part(), other.random_part()).any()
 
 
-@every_storing_variant
+@every_drawing_variant
 @both_layers
 def test_without_a_generator_feedback_follows_the_global_seed(variant, kind):
     torch.manual_seed(3)
-    first = make_layer(kind, variant).initial_feedback
+    first = make_layer(kind, variant).random_part()
     torch.manual_seed(3)
-    assert torch.equal(make_layer(kind, variant).initial_feedback, first)
-    assert not torch.equal(make_layer(kind, variant).initial_feedback, first)
+    assert torch.equal(make_layer(kind, variant).random_part(), first)
+    assert not torch.equal(make_layer(kind, variant).random_part(), first)
 
 
-@every_storing_variant
+@every_drawing_variant
 @pytest.mark.parametrize("scale", [0.01, 3.0])
 def test_feedback_is_normal_with_the_scale_given(variant, scale):
-    layer = FeedbackLinear(
-        500, 400, **variant.settings, feedback_scale=scale, generator=stream(0, "feedback")
-    )
-    B0, n = layer.initial_feedback.double(), 500 * 400
-    assert B0.mean().item() == pytest.approx(0, abs=4 * scale / math.sqrt(n))
-    assert B0.std().item() == pytest.approx(scale, rel=4 / math.sqrt(2 * n))
-    assert (B0.abs() < scale).double().mean().item() == pytest.approx(0.6827, abs=0.005)
+    layer = linear(variant, 500, 400, feedback_scale=scale, generator=stream(0, "feedback"))
+    R, n = layer.random_part().double(), 500 * 400
+    assert R.mean().item() == pytest.approx(0, abs=4 * scale / math.sqrt(n))
+    assert R.std().item() == pytest.approx(scale, rel=4 / math.sqrt(2 * n))
+    assert (R.abs() < scale).double().mean().item() == pytest.approx(0.6827, abs=0.005)
     assert layer.feedback_scale == scale
 
 
-@every_storing_variant
+@every_drawing_variant
 @both_layers
 def test_by_default_feedback_is_scaled_like_the_weights(variant, kind):
     torch.manual_seed(0)
@@ -80,26 +79,26 @@ def test_by_default_feedback_is_scaled_like_the_weights(variant, kind):
     unit = make_layer(kind, variant, generator=torch.Generator().manual_seed(5), feedback_scale=1)
     sigma = layer.weight.std(correction=0).item()
     assert layer.feedback_scale == pytest.approx(sigma, rel=1e-6)
-    assert_same(layer.initial_feedback, unit.initial_feedback * sigma, 1e-6)
+    assert_same(layer.random_part(), unit.random_part() * sigma, 1e-6)
 
 
-@every_storing_variant
+@every_drawing_variant
 def test_feedback_does_not_depend_on_device_or_type(variant):
     def draw(**settings) -> Tensor:
         generator = torch.Generator().manual_seed(5)
-        layer = FeedbackLinear(
-            20, 16, **variant.settings, feedback_scale=1, generator=generator, **settings
-        )
-        return layer.initial_feedback
+        return linear(
+            variant, 20, 16, feedback_scale=1, generator=generator, **settings
+        ).random_part()
 
-    B0 = draw()
-    assert torch.equal(draw(device=torch.device("cpu")), B0)
-    assert draw(device="meta").device.type == "meta"
-    assert torch.equal(draw(dtype=torch.float64), B0.double())
-    assert torch.equal(draw(dtype=torch.bfloat16), B0.bfloat16())
+    R = draw()
+    assert torch.equal(draw(device=torch.device("cpu")), R)
+    if variant.rule.stores_feedback:
+        assert draw(device="meta").device.type == "meta"
+    assert torch.equal(draw(dtype=torch.float64), R.double())
+    assert torch.equal(draw(dtype=torch.bfloat16), R.bfloat16())
     try:
         torch.set_default_dtype(torch.float64)
-        assert torch.equal(draw(), B0.double())
+        assert torch.equal(draw(), R.double())
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -119,8 +118,8 @@ def test_on_a_cuda_device_feedback_and_gradients_are_those_of_the_cpu(variant, k
         )
         for device in ("cpu", "cuda")
     )
-    if variant.rule.stores_feedback:
-        assert torch.equal(on_cuda.initial_feedback.cpu(), on_cpu.initial_feedback)
+    if variant.rule.draws_feedback:
+        assert torch.equal(on_cuda.random_part().cpu(), on_cpu.random_part())
     on_cuda.load_state_dict(on_cpu.state_dict())
     x, error = make_input(kind, torch.float64), None
     gradients = []
@@ -141,14 +140,13 @@ def test_of_two_rules_with_one_seed_equal_shapes_get_equal_feedback():
     ]
     assert len(drawn) >= 3
     for layer in drawn:
-        assert torch.equal(layer.initial_feedback, drawn[0].initial_feedback)
+        assert torch.equal(layer.random_part(), drawn[0].random_part())
 
 
 @every_variant
 def test_state_dict_holds_the_weights_and_stored_feedback_only(variant):
     keys = set(converted_network(variant).state_dict()) - set(small_network().state_dict())
-    layers = ("conv2", "fc1", "fc2") if variant.rule.stores_feedback else ()
-    assert keys == {f"{name}.initial_feedback" for name in layers}
+    assert keys == feedback_names(variant.rule, SENDERS)
 
 
 # Drawn by convert
@@ -156,7 +154,7 @@ def test_state_dict_holds_the_weights_and_stored_feedback_only(variant):
 
 def feedback(network: nn.Module, rule: str, **settings) -> dict[str, Tensor]:
     convert(network, rule, **settings)
-    return {name: layer.initial_feedback for name, layer in feedback_layers(network).items()}
+    return {name: layer.random_part() for name, layer in feedback_layers(network).items()}
 
 
 def test_feedback_is_drawn_from_the_stream_of_the_layers_name():
@@ -189,13 +187,17 @@ def test_feedback_of_a_layer_does_not_depend_on_the_others_or_on_the_random_stat
 
 def test_feedback_of_equal_shapes_does_not_depend_on_the_rule():
     drawn = {
-        rule: feedback(mlp(3, 4, 5, 2), rule, feedback_scale=1)
+        rule: feedback(mlp(3, 4, 5, 2)[:-1], rule, feedback_scale=1, example_input=images(1, 3))
         for rule, row in RULES.items()
         if row.stores_feedback
     }
-    assert len(drawn) >= 3
-    for networks in drawn.values():
-        assert all(torch.equal(networks[name], drawn["fa_random"][name]) for name in networks)
+    assert len(drawn) >= 5
+    for rule, network in drawn.items():
+        for name, expected in drawn["fa_toeplitz"].items():
+            # The network has 2 outputs: direct feedback has W's shape at the last layer alone.
+            other_shape = RULES[rule].direct and name == "fc2"
+            assert (network[name].shape != expected.shape) == other_shape
+            assert other_shape or torch.equal(network[name], expected)
 
 
 def test_feedback_is_drawn_on_the_cpu_whatever_the_default_device():
@@ -223,9 +225,11 @@ def test_by_default_each_layer_has_feedback_as_large_as_its_weights():
 def test_a_state_dict_carries_the_feedback_to_a_network_converted_with_another_seed(variant):
     network, fresh = converted_network(variant), small_network()
     convert(fresh, variant.rule, seed=1, example_input=small_batch()[0], **variant.options)
+    backward(network, *small_batch())
+    state = copy.deepcopy(network.state_dict())
     expected = backward(network, *small_batch())
     assert not torch.equal(backward(fresh, *small_batch())["fc2.weight"], expected["fc2.weight"])
-    fresh.load_state_dict(network.state_dict())
+    fresh.load_state_dict(state)
     gradients = backward(fresh, *small_batch())
     assert all(torch.equal(gradients[name], expected[name]) for name in expected)
 
@@ -233,15 +237,16 @@ def test_a_state_dict_carries_the_feedback_to_a_network_converted_with_another_s
 @every_variant
 def test_copies_and_pickles_send_the_same_error_and_are_independent(variant):
     network = converted_network(variant)
-    expected = backward(network, *small_batch())
+    backward(network, *small_batch())
     file = io.BytesIO()
     torch.save(network, file)
     file.seek(0)
-    for twin in (copy.deepcopy(network), torch.load(file, weights_only=False)):
-        gradients = backward(twin, *small_batch())
-        assert all(torch.equal(gradients[name], expected[name]) for name in expected)
-        with torch.no_grad():
-            for tensor in (*twin.parameters(), *twin.buffers()):
-                tensor.zero_()
-        again = backward(network, *small_batch())
-        assert all(torch.equal(again[name], expected[name]) for name in expected)
+    copies = copy.deepcopy(network), torch.load(file, weights_only=False)
+    expected = [backward(network, *small_batch()) for _ in range(2)]
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.zero_()
+    for twin in copies:
+        for gradients in expected:
+            found = backward(twin, *small_batch())
+            assert all(torch.equal(found[name], gradients[name]) for name in gradients)

@@ -22,6 +22,7 @@ from fa_audit.streams import stream
 from oracles import rule_twins as twins
 from rules.variants import (
     GEOMETRIES,
+    SENDERS,
     VARIANTS,
     Variant,
     array,
@@ -29,9 +30,12 @@ from rules.variants import (
     backward,
     converted_network,
     every_variant,
+    feedback_names,
+    linear,
     normal,
     small_batch,
     small_network,
+    variant_of,
 )
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
@@ -54,7 +58,12 @@ def give_sham_feedback(layer: FeedbackLayer) -> None:
         layer.rule = replace(layer.rule, feedback=lambda weight, initial, **options: weight)
 
 
-@every_variant
+NOT_DIRECT = [v for v in VARIANTS if not v.rule.direct]
+
+
+# A direct rule sends another error, so no B in W's place makes it backpropagation; test_direct.py
+# has the B that does.
+@pytest.mark.parametrize("variant", NOT_DIRECT, ids=str)
 def test_sham_feedback_gives_autograds_gradients(variant):
     network = converted_network(variant)
     plain = small_network()
@@ -71,7 +80,7 @@ def test_sham_feedback_gives_autograds_gradients(variant):
         assert_same(gradient, exact[name], what=name)
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.rule.stores_feedback], ids=str)
+@pytest.mark.parametrize("variant", [v for v in NOT_DIRECT if v.rule.stores_feedback], ids=str)
 def test_initial_feedback_equal_to_the_weight_is_sham_feedback(variant):
     """Through the rule's own formula: B0 = W, or |W| where the sign of W is put to it."""
     network, plain = converted_network(variant), small_network()
@@ -80,11 +89,12 @@ def test_initial_feedback_equal_to_the_weight_is_sham_feedback(variant):
         W = layer.weight.detach()
         if isinstance(layer, FeedbackConv2d) and variant.rule.dense:
             W = as_dense(layer, W, layer.input_size)
-        layer.initial_feedback = W.abs() if variant.rule.changes_in_training else W.clone()
+        with torch.no_grad():
+            layer.random_part().copy_(W.abs() if variant.rule.weight_transport == "sign" else W)
     images, labels = small_batch()
     exact = backward(plain, images, labels)
     for name, gradient in backward(network, images, labels).items():
-        assert_same(gradient, exact[name], what=name)
+        assert_same(gradient, exact[name.replace("trained_feedback", "weight")], what=name)
 
 
 # Oracle 2
@@ -164,10 +174,11 @@ def record_delivered(network: nn.Sequential) -> dict[str, tuple[Tensor, list[Ten
 
 def gradient_as_if_weight(layer: nn.Module, name: str, x: Tensor, error: Tensor) -> twins.Array:
     """G: the gradient that B would have if it were the weight."""
-    if isinstance(layer, nn.Linear):
+    if x.ndim == 2:
         return twins.linear_gradients(array(x), array(error))[0]
     if isinstance(layer, FeedbackLayer) and layer.rule.dense:
-        return twins.linear_gradients(twins.flatten(array(x)), twins.flatten(array(error)))[0]
+        flat_error = array(error) if error.ndim == 2 else twins.flatten(array(error))
+        return twins.linear_gradients(twins.flatten(array(x)), flat_error)[0]
     return twins.conv2d_gradients(array(x), array(error), array(layer.weight), GEOMETRIES[name])[0]
 
 
@@ -182,6 +193,8 @@ def test_balance_law(variant, seed):
     for below, above in pairwise(LAYERS):
         layer, sender = network.get_submodule(below), network.get_submodule(above)
         x, (error,) = delivered[above]
+        if variant.rule.direct:
+            _, (error,) = delivered["fc2"]
         G = gradient_as_if_weight(sender, above, x, error)
         terms = [
             (array(layer.weight) * array(gradients[f"{below}.weight"])).ravel(),
@@ -201,6 +214,7 @@ def test_balance_law(variant, seed):
 
 USF_SN = [v for v in VARIANTS if v.rule.name == "usf_sn"]
 USF_INIT = [v for v in VARIANTS if v.rule.name == "usf_init"]
+SIGNED = [v for v in VARIANTS if v.rule.weight_transport in ("sign", "sign and norm")]
 
 
 @pytest.mark.parametrize("variant", USF_SN, ids=str)
@@ -216,12 +230,12 @@ def test_usf_sn_is_backpropagation_where_all_weights_have_one_size(variant):
         assert_same(gradient, exact[name], what=name)
 
 
-@pytest.mark.parametrize("variant", [*USF_INIT, *USF_SN], ids=str)
+@pytest.mark.parametrize("variant", SIGNED, ids=str)
 def test_no_error_passes_a_weight_that_is_zero(variant):
     W = normal(0, 6, 5)
     W[:, 2] = 0
     W[1, 4] = 0
-    layer = FeedbackLinear(5, 6, dtype=torch.float64, **variant.settings)
+    layer = linear(variant, 5, 6, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(W)
     assert torch.equal(layer.feedback() == 0, W == 0)
@@ -245,8 +259,7 @@ def test_usf_init_does_not_depend_on_the_size_of_weights(variant):
 
 def test_usf_init_with_and_without_the_bars_differ_by_the_sign_of_initial_feedback():
     absolute, signed = (
-        FeedbackLinear(5, 4, generator=torch.Generator().manual_seed(0), **v.settings)
-        for v in USF_INIT
+        linear(v, 5, 4, generator=torch.Generator().manual_seed(0)) for v in USF_INIT
     )
     signed.load_state_dict(absolute.state_dict())
     B0 = absolute.initial_feedback
@@ -257,19 +270,22 @@ def test_usf_init_with_and_without_the_bars_differ_by_the_sign_of_initial_feedba
 @every_variant
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
 def test_initial_feedback_never_changes_in_training(variant, optimizer):
-    network = converted_network(variant)
-    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    network, rule = converted_network(variant), variant.rule
+    initial = {n: B0 for n, B0 in network.named_buffers() if n.endswith("initial_feedback")}
+    before = {name: B0.clone() for name, B0 in initial.items()}
     weights = network.conv2.weight.detach().clone()
     step = optimizer(network.parameters(), lr=0.1, weight_decay=0.1)
     for seed in range(3):
         backward(network, *small_batch(seed))
         step.step()
     assert not torch.equal(network.conv2.weight, weights)
-    assert len(before) == (3 if variant.rule.stores_feedback else 0)
-    for name, buffer in network.named_buffers():
-        assert torch.equal(buffer, before[name]), name
-        assert not buffer.requires_grad
-    assert {name for name, _ in network.named_parameters()} == set(small_network().state_dict())
+    assert len(before) == (3 if rule.stores_feedback and not rule.trains_feedback else 0)
+    for name, B0 in initial.items():
+        assert torch.equal(B0, before[name]), name
+        assert not B0.requires_grad
+    trained = feedback_names(rule, SENDERS) if rule.trains_feedback else set()
+    parameters = {name for name, _ in network.named_parameters()}
+    assert parameters == set(small_network().state_dict()) | trained
 
 
 # Oracle 6
@@ -300,6 +316,8 @@ def test_norms_nearly_agree_at_initialisation_and_part_where_few_weights_dominat
 
 UNIFORM = {"usf_sn": math.sqrt(3) / 2, "usf_init": math.sqrt(3) / 2 * math.sqrt(2 / math.pi)}
 GAUSSIAN = {"usf_sn": math.sqrt(2 / math.pi), "usf_init": 2 / math.pi}
+for angles in (UNIFORM, GAUSSIAN):
+    angles["brsf"] = angles["usf_init"]
 WIDTH, UNITS, ERRORS = 4096, 256, 64
 
 
@@ -325,7 +343,7 @@ def measured_angle(layer: FeedbackLinear) -> float:
 @pytest.mark.parametrize("distribution", [UNIFORM, GAUSSIAN], ids=["uniform", "Gaussian"])
 def test_angles_at_initialisation(variant, distribution):
     """One angle scatters by sin θ / √width radians around its value: 57.3° / √width at 90°."""
-    layer = FeedbackLinear(WIDTH, UNITS, **variant.settings)  # torch's default is uniform
+    layer = linear(variant, WIDTH, UNITS)  # torch's default is uniform
     if distribution is GAUSSIAN:
         with torch.no_grad():
             layer.weight.normal_()
@@ -339,7 +357,7 @@ def test_angles_at_initialisation(variant, distribution):
 def test_angles_at_initialisation_are_the_published_ones():
     published = {"usf_sn": (30.0, 37.1), "usf_init": (46.3, 50.4), "fa_toeplitz": (90.0, 90.0)}
     for name, degrees in published.items():
-        variant = next(v for v in VARIANTS if v.rule.name == name)
+        variant = variant_of(name)
         for distribution, value in zip((UNIFORM, GAUSSIAN), degrees, strict=True):
             assert expected_angle(variant, distribution) == pytest.approx(value, abs=0.06)
 
@@ -361,7 +379,7 @@ def test_sign_concordance_of_fixed_feedback_is_chance(rule):
     """0.5 with standard deviation 0.5 / √n over layers: .0114 at fc3."""
     agreement = []
     for seed in range(400):
-        layer = FeedbackLinear(192, 10, rule=rule, generator=stream(seed, "feedback", "fc3"))
+        layer = linear(variant_of(rule), 192, 10, generator=stream(seed, "feedback", "fc3"))
         agreement.append((layer.weight.sign() == layer.feedback().sign()).double().mean().item())
     chance = 0.5 / math.sqrt(1920)
     assert round(chance, 4) == 0.0114

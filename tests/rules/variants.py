@@ -1,9 +1,10 @@
 """What the tests of the rules share: every variant of RULES, a network, a strict comparison."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from fa_audit.rules import (
     Rule,
     convert,
 )
+from fa_audit.rules.direct import NetworkOutput
 from oracles import rule_twins as twins
+
+L = TypeVar("L", bound=FeedbackLayer)
 
 
 class Variant(NamedTuple):
@@ -30,10 +34,21 @@ class Variant(NamedTuple):
     def __str__(self) -> str:
         return "-".join([self.rule.name, *self.options.values()])
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a layer's constructor takes."""
-        return {"rule": self.rule, **self.options}
+    def build(self, kind: type[L], outputs: int, *arguments: Any, **settings: Any) -> L:
+        """A layer of a kind with this rule; under a direct rule it is a network of its own.
+
+        Args:
+            kind: Its class.
+            outputs: How many outputs it has for one sample.
+            *arguments: What its constructor takes.
+            **settings: The same by name.
+        """
+        settings |= {"rule": self.rule, **self.options}
+        if not self.rule.direct:
+            return kind(*arguments, **settings)
+        end = NetworkOutput(outputs)
+        end.layer = layer = kind(*arguments, **settings, network_output=end)
+        return layer
 
 
 VARIANTS = [
@@ -44,6 +59,11 @@ VARIANTS = [
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
 both_layers = pytest.mark.parametrize("kind", ["linear", "conv"])
 every_rule = pytest.mark.parametrize("rule", RULES)
+
+
+def variant_of(rule: str) -> Variant:
+    """A rule with its default options."""
+    return next(variant for variant in VARIANTS if variant.rule.name == rule)
 
 
 def normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -72,12 +92,23 @@ def assert_same(
 
 
 def feedback_twin(variant: Variant, layer: FeedbackLayer) -> twins.Array:
-    """B of a layer as the twin computes it from W and B0."""
-    initial = None if layer.initial_feedback is None else array(layer.initial_feedback)
+    """B of a layer as the twin computes it from W and the random part."""
+    R = layer.random_part()
     B: twins.Array = twins.FEEDBACK[variant.rule.name](
-        array(layer.weight), initial, **variant.options
+        array(layer.weight), None if R is None else array(R), **variant.options
     )
     return B
+
+
+def feedback_names(rule: Rule, layers: Iterable[str]) -> set[str]:
+    """What a rule adds to the state dict of a network with these layers."""
+    if rule.trains_feedback:
+        added = ["trained_feedback"]
+    elif rule.stores_feedback:
+        added = ["initial_feedback"]
+    else:
+        added = ["feedback_draws"] if rule.redraws_feedback else []
+    return {f"{layer}.{name}" for layer in layers for name in added}
 
 
 GEOMETRIES = {"conv1": twins.geometry(3), "conv2": twins.geometry((3, 2), padding=(1, 0))}
@@ -125,10 +156,40 @@ def backward(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Te
     }
 
 
-def make_layer(kind: str, variant: Variant, **settings) -> FeedbackLayer:
+def linear(variant: Variant, inputs: int, outputs: int, **settings: Any) -> FeedbackLinear:
+    return variant.build(FeedbackLinear, outputs, inputs, outputs, **settings)
+
+
+def conv(
+    variant: Variant,
+    inputs: int,
+    outputs: int,
+    input_size: tuple[int, int],
+    slide: dict[str, Any],
+    **settings: Any,
+) -> FeedbackConv2d:
+    positions = math.prod(slide_twin(slide).output_size(input_size))
+    return variant.build(
+        FeedbackConv2d,
+        outputs * positions,
+        inputs,
+        outputs,
+        input_size=input_size,
+        **slide,
+        **settings,
+    )
+
+
+def slide_twin(slide: dict[str, Any]) -> twins.Geometry:
+    """How the kernel of a convolution with these settings slides."""
+    known = {key: value for key, value in slide.items() if key not in ("kernel_size", "bias")}
+    return twins.geometry(slide["kernel_size"], **known)
+
+
+def make_layer(kind: str, variant: Variant, **settings: Any) -> FeedbackLayer:
     if kind == "linear":
-        return FeedbackLinear(20, 16, **variant.settings, **settings)
-    return FeedbackConv2d(4, 8, 3, **variant.settings, input_size=(6, 6), **settings)
+        return linear(variant, 20, 16, **settings)
+    return conv(variant, 4, 8, (6, 6), {"kernel_size": 3}, **settings)
 
 
 def make_input(kind: str, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -18,9 +18,10 @@ class ErrorAngles:
 
     Attributes:
         local: Between Bᵀδ and Wᵀδ for the error δ that the rule itself delivers to the layer: what
-            this layer's feedback does. `norm_u` is ‖Bᵀδ‖, `norm_v` is ‖Wᵀδ‖.
-        true: Between Bᵀδ and the error that backpropagation through the whole network would put in
-            the same place. `norm_v` is the norm of the latter.
+            this layer's feedback does. `norm_u` is ‖Bᵀδ‖, `norm_v` is ‖Wᵀδ‖. A direct rule sends
+            Bᵀe, with e the error at the network's output, in place of Bᵀδ.
+        true: Between Bᵀδ (Bᵀe) and the error that backpropagation through the whole network would
+            put in the same place. `norm_v` is the norm of the latter.
     """
 
     local: AngleSummary
@@ -49,6 +50,7 @@ def error_angles(
             read.
     """
     layers = feedback_layers(network)
+    names = {layer: name for name, layer in layers.items()}
     with evaluation_mode(network):
         delivered, sizes = _delivered_errors(network, images, labels)
         with as_backpropagation(network):
@@ -57,7 +59,8 @@ def error_angles(
     for name in (name for name in layers if name in delivered):
         layer = layers[name]
         weight = layer.weight.detach()
-        sent = layer.send(delivered[name], layer.feedback(), sizes[name])
+        error = delivered[names[layer.error_source]]
+        sent = layer.send(error, layer.feedback(), sizes[name])
         by_weight = layer.send(delivered[name], weight, sizes[name])
         true = layer.send(exact[name], weight, sizes[name])
         result[name] = ErrorAngles(

@@ -1,9 +1,9 @@
 """Rules: how an error crosses a layer on its way down."""
 
+from fa_audit.rules.base import FeedbackLayer
 from fa_audit.rules.convert import Conversion, convert
 from fa_audit.rules.layers import (
     FeedbackConv2d,
-    FeedbackLayer,
     FeedbackLinear,
     as_backpropagation,
     feedback_layers,

@@ -1,7 +1,8 @@
 """The only backward passes of fa-audit: linear, convolution, convolution with dense feedback.
 
 Each computes the usual forward product with W and, on the way back, the usual gradients of weight
-and bias from the delivered error δ, but sends the error down through the feedback B.
+and bias from the delivered error δ, but sends the error down through the feedback B. Where B is
+trained, its gradient is the weight's.
 """
 
 from typing import Any, NamedTuple, cast
@@ -55,7 +56,7 @@ def send_dense(error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tenso
     return (error.flatten(1) @ feedback).view(input_size)
 
 
-def _saved(ctx: Any, error: Tensor) -> tuple[Tensor, ...]:
+def saved_tensors(ctx: Any, error: Tensor) -> tuple[Tensor, ...]:
     """The saved tensors, or a clear error if one was overwritten after the forward pass.
 
     They take the error's type: under autocast it is lower than the one they were saved in.
@@ -87,15 +88,18 @@ class FeedbackLinearFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
-        """Delivered error [..., out] → gradients of input, weight and bias."""
-        input, feedback = _saved(ctx, error)
-        need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+        """Delivered error [..., out] → gradients of input, weight, bias and feedback."""
+        input, feedback = saved_tensors(ctx, error)
+        need_input, need_weight, need_bias, need_feedback = ctx.needs_input_grad[:4]
         rows = error.reshape(-1, error.shape[-1])
+        weight_gradient = None
+        if need_weight or need_feedback:
+            weight_gradient = rows.mT @ input.reshape(-1, input.shape[-1])
         return (
             send_linear(error, feedback) if need_input else None,
-            rows.mT @ input.reshape(-1, input.shape[-1]) if need_weight else None,
+            weight_gradient,
             rows.sum(0) if need_bias else None,
-            None,
+            weight_gradient if need_feedback else None,
             None,
         )
 
@@ -121,14 +125,14 @@ class FeedbackConv2dFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
-        """Delivered error [n, out, h', w'] → gradients of input, weight and bias."""
-        input, feedback = _saved(ctx, error)
+        """Delivered error [n, out, h', w'] → gradients of input, weight, bias and feedback."""
+        input, feedback = saved_tensors(ctx, error)
+        need_input, need_weight, need_bias, need_feedback = ctx.needs_input_grad[:4]
         # The kernel's values enter the gradient of the input alone; those of weight and bias take
         # only its shape. So one call with B in W's place gives all three.
-        gradients = _convolution_backward(
-            error, input, feedback, ctx.geometry, ctx.needs_input_grad[:3]
-        )
-        return (*gradients, None, None, None)
+        needed = need_input, need_weight or need_feedback, need_bias
+        gradients = _convolution_backward(error, input, feedback, ctx.geometry, needed)
+        return (*gradients, gradients[1] if need_feedback else None, None, None)
 
 
 class DenseFeedbackConv2dFunction(torch.autograd.Function):
@@ -153,7 +157,7 @@ class DenseFeedbackConv2dFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
         """Delivered error [n, out, h', w'] → gradients of input, weight and bias."""
-        input, weight, feedback = _saved(ctx, error)
+        input, weight, feedback = saved_tensors(ctx, error)
         need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
         _, weight_gradient, bias_gradient = _convolution_backward(
             error, input, weight, ctx.geometry, (False, need_weight, need_bias)

@@ -1,20 +1,17 @@
 """Put a learning rule into any network of `torch.nn` layers."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fa_audit.errors import AuditError
-from fa_audit.rules.layers import (
-    FeedbackConv2d,
-    FeedbackLayer,
-    FeedbackLinear,
-    feedback_layers,
-)
+from fa_audit.rules.base import FeedbackLayer
+from fa_audit.rules.direct import NetworkOutput
+from fa_audit.rules.example import Example, LastLayer, run_example, untouched
+from fa_audit.rules.layers import FeedbackConv2d, FeedbackLinear, feedback_layers
 from fa_audit.rules.table import Rule, get_rule
 from fa_audit.streams import stream
 
@@ -42,6 +39,8 @@ class Conversion:
         lines = [f"{self.rule.title} ({self.rule.equation}) in {len(self.converted)} layers:"]
         lines += [f"  {name}" for name in self.converted]
         lines += [f"  {name}: kept, {why}" for name, why in self.kept.items()]
+        if self.rule.trains_feedback:
+            lines.append("  the feedback is trained: build the optimizer after this, not before")
         return "\n".join(lines)
 
 
@@ -57,34 +56,37 @@ def convert(
     """Put `rule` into every Linear and Conv2d of `network` but the first; changes it in place.
 
     The first layer sends nothing down, so a rule has nothing to do there. Parameters are shared,
-    not copied: optimizers and tied weights built before stay valid. Everything else (batch
-    normalisation, pooling, activations, embeddings, recurrent and attention layers) keeps
+    not copied: optimizers and tied weights built before stay valid. Only a rule that trains its
+    feedback adds parameters; the optimizer for these must be built afterwards. Everything else
+    (batch normalisation, pooling, activations, embeddings, recurrent and attention layers) keeps
     propagating exactly, as automatic differentiation does it.
 
     Args:
         network: Any module that calls `torch.nn.Linear` and `torch.nn.Conv2d` modules.
         rule: A row of RULES or its name.
         feedback_scale: σ > 0 of B0 ~ N(0, σ²); by default each layer's own standard deviation of
-            its weights at conversion. Rules that store no B0 do not use it.
+            its weights at conversion. Rules that draw nothing do not use it.
         seed: Seed of B0. Each layer draws from a stream of its own, named after it, so B0 does not
             depend on the other layers, on the device or, for equal shapes, on the rule.
         example_input: A batch as the network takes it. With it the layers are taken in the order
             in which they run, and first is any that has nothing trainable below it, rather than
-            the one registered first; dense rules learn the size of their feedback; and, if the
-            network returns a tensor, one forward and backward pass shows at once whether an
-            in-place operation would spoil a gradient. The network's parameters, buffers and
-            gradients stay as they were.
+            the one registered first; dense rules learn the size of their feedback, direct rules
+            which layer is the last; and, if the network returns a tensor, one forward and backward
+            pass shows at once whether an in-place operation would spoil a gradient. The network's
+            parameters, buffers and gradients stay as they were.
         **options: Named variants of the rule, such as norm="spectral".
 
     Returns:
         The layers changed, and those left alone with the reason.
 
     Raises:
-        AuditError: Nothing to convert; a rule, option or scale that does not exist; a dense rule
-            without `example_input`; an in-place operation on what a layer saved.
+        AuditError: Nothing to convert; a rule, option or scale that does not exist; a dense or a
+            direct rule without `example_input`; a direct rule where what the network returns is not
+            the output of one last layer; an in-place operation on what a layer saved.
     """
     row = get_rule(rule)
-    inputs = {} if example_input is None else _record_inputs(network, example_input)
+    example = None if example_input is None else run_example(network, example_input)
+    inputs = {} if example is None else example.inputs
     matching = {
         name: module for name, module in network.named_modules() if type(module) in _COUNTERPART
     }
@@ -102,6 +104,8 @@ def convert(
             f"Conv2d layers after the first, and it has {len(order)} of these in all"
             + (f", besides {already} that take a rule already" if already else "")
         )
+    last = _last_layer(network, row, example, chosen) if row.direct else None
+    end = NetworkOutput(last.outputs) if last else None
     replacement: dict[nn.Module, FeedbackLayer] = {}
     for name in chosen:
         layer = matching[name]
@@ -113,8 +117,11 @@ def convert(
             feedback_scale=feedback_scale,
             generator=stream(seed, "feedback", name),
             input_size=tuple(inputs[name].size[-2:]) if maps else None,
+            network_output=end,
             **options,
         )
+    if last and end:
+        end.layer = replacement[matching[last.name]]
     kept = _kept(network, first, chosen)
     _replace(network, replacement)
     if example_input is not None:
@@ -149,76 +156,33 @@ def _kept(network: nn.Module, first: list[str], chosen: list[str]) -> dict[str, 
     return kept
 
 
-@contextmanager
-def _untouched(network: nn.Module) -> Iterator[None]:
-    """Run a network without leaving a trace in its buffers, gradients or the random state."""
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in network.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
-    network.zero_grad(set_to_none=True)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        for name, parameter in network.named_parameters():
-            parameter.grad = gradients[name]
-        with torch.no_grad():
-            for module, buffer_name, buffer, value in buffers:
-                setattr(module, buffer_name, buffer.copy_(value))
-
-
-@contextmanager
-def _all_trainable(network: nn.Module) -> Iterator[None]:
-    """Frozen parameters take part too: they may be trained later."""
-    frozen = [p for p in network.parameters() if p.is_floating_point() and not p.requires_grad]
-    try:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-
-
-class _Input(NamedTuple):
-    """What a layer is given: its size when it first ran, and whether an error goes down there."""
-
-    size: torch.Size
-    sends: bool
-
-
-def _record_inputs(network: nn.Module, example_input: Tensor) -> dict[str, _Input]:
-    """The input of each Linear and Conv2d, in the order in which the layers run."""
-    inputs: dict[str, _Input] = {}
-
-    def recorder(name: str) -> Callable[..., None]:
-        def record(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-            given = args[0] if args else kwargs["input"]
-            before = inputs.get(name, _Input(given.shape, False))
-            inputs[name] = _Input(before.size, before.sends or given.requires_grad)
-
-        return record
-
-    # Subclasses too: a lazy layer becomes an ordinary one as it runs.
-    hooks = [
-        module.register_forward_pre_hook(recorder(name), with_kwargs=True)
-        for name, module in network.named_modules()
-        if isinstance(module, (nn.Linear, nn.Conv2d))
-    ]
-    try:
-        with _untouched(network), _all_trainable(network), torch.enable_grad():
-            network(example_input.detach())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return inputs
+def _last_layer(
+    network: nn.Module, rule: Rule, example: Example | None, chosen: list[str]
+) -> LastLayer:
+    """The layer whose output the network returns, or why it has none for a direct rule."""
+    if example is None or example.last is None:
+        raise AuditError(
+            f"rule {rule.name!r} sends down the error at the network's output, so the network must "
+            "be seen running; give example_input"
+        )
+    name, runs, _, is_end = example.last
+    if not is_end:
+        problem = f"returns something else than the output of the layer that runs last, {name}"
+    elif runs > 1:
+        problem = f"runs its last layer, {name}, more than once"
+    elif name not in chosen:
+        problem = f"ends with {name}, which cannot take the rule"
+    else:
+        return example.last
+    raise AuditError(
+        f"rule {rule.name!r} sends down the error at the network's one output, but "
+        f"{type(network).__name__} {problem}; let it end with a Linear or Conv2d layer of its own "
+        "and move what follows into the loss"
+    )
 
 
 def _try_backward(network: nn.Module, example_input: Tensor) -> None:
-    with _untouched(network), torch.enable_grad():
+    with untouched(network), torch.enable_grad():
         output = network(example_input)
         if isinstance(output, Tensor) and output.requires_grad:
             torch.autograd.backward(output.sum())

@@ -1,10 +1,11 @@
-"""What stands in W's place when an error is sent down: pure functions of the weight and of B0.
+"""What stands in W's place when an error is sent down: pure functions of W and a random part.
 
-Each function takes the current weight `weight` and the initial feedback `initial` (None for a rule
-that stores none) and returns the feedback B. A layer with weight W, y = Wx + b, that receives the
-error δ = ∂L/∂y sends Bᵀδ to the layer below, where backpropagation sends Wᵀδ. Weights of a
-convolution, [out, in / groups, kh, kw], are used in their own shape; matrix norms flatten them to
-[out, in / groups · kh · kw]. sign(0) = 0: nothing is fed back through a weight that is zero.
+Each function takes the current weight `weight` and the rule's random part (`initial` where that is
+B0; None for a rule that has none) and returns the feedback B. A layer with weight W, y = Wx + b,
+that receives the error δ = ∂L/∂y sends Bᵀδ to the layer below, where backpropagation sends Wᵀδ.
+Weights of a convolution, [out, in / groups, kh, kw], are used in their own shape; matrix norms
+flatten them to [out, in / groups · kh · kw]. sign(0) = 0: nothing is fed back through a weight that
+is zero.
 """
 
 import torch
@@ -21,11 +22,19 @@ def fixed(weight: Tensor, initial: Tensor) -> Tensor:
     return initial
 
 
-def sign_with_initial_magnitude(
-    weight: Tensor, initial: Tensor, magnitude: str = "absolute"
+def trained(weight: Tensor, current: Tensor) -> Tensor:
+    """B = B as the optimizer has left it, and open to its next gradient: Kolen–Pollack."""
+    return current
+
+
+def sign_with_random_magnitude(
+    weight: Tensor, random: Tensor, magnitude: str = "absolute"
 ) -> Tensor:
-    """B = |B0| ⊙ sign(W), or B0 ⊙ sign(W) with magnitude = "signed"; same shape as W."""
-    return (initial.abs() if magnitude == "absolute" else initial) * weight.sign()
+    """B = |R| ⊙ sign(W), or R ⊙ sign(W) with magnitude = "signed"; same shape as W.
+
+    R is B0, or drawn anew for every pass.
+    """
+    return (random.abs() if magnitude == "absolute" else random) * weight.sign()
 
 
 def sign_with_shared_norm(
@@ -35,7 +44,7 @@ def sign_with_shared_norm(
 
     Args:
         weight: W.
-        initial: Not used: the rule stores nothing.
+        initial: Not used: the rule has no random part.
         norm: "frobenius", √Σw², or "spectral", the largest singular value.
     """
     sign = weight.sign()

@@ -1,10 +1,8 @@
 """FeedbackLinear and FeedbackConv2d: the layers of `torch.nn` that take a learning rule."""
 
-import copy
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,112 +18,8 @@ from fa_audit.rules.autograd import (
     send_linear,
     send_transposed,
 )
-from fa_audit.rules.table import RULES, Rule, get_rule
-
-
-class FeedbackLayer(nn.Module):
-    """What the layers share: a rule, its options, and B0 where the rule stores one.
-
-    Attributes:
-        rule: The row of RULES in force.
-        options: The rule's named variants in force.
-        initial_feedback: B0, a buffer: saved with the weights and never trained; None for a rule
-            that stores none.
-        feedback_scale: σ of B0 ~ N(0, σ²); None where none was given and the rule stores no B0.
-        input_size: Height and width of the maps that reach the layer, where a dense rule needs it.
-        name: What error messages call the layer.
-    """
-
-    rule: Rule
-    options: dict[str, str]
-    initial_feedback: Tensor | None
-    feedback_scale: float | None
-    input_size: tuple[int, int] | None
-    name: str
-    weight: Tensor
-
-    def set_rule(
-        self,
-        rule: str | Rule,
-        *,
-        feedback_scale: float | None = None,
-        generator: torch.Generator | None = None,
-        input_size: tuple[int, int] | None = None,
-        **options: str,
-    ) -> None:
-        """Put `rule` in force and draw B0 where it stores one.
-
-        Args:
-            rule: A row of RULES or its name.
-            feedback_scale: σ > 0 of B0 ~ N(0, σ²); by default the standard deviation that the
-                layer's weights have now. Rules that store no B0 do not use it.
-            generator: Where B0 is drawn from, on the CPU whatever the layer's device, so that it
-                does not depend on the device; by default PyTorch's global generator.
-            input_size: Height and width of the maps that reach the layer; a dense rule needs it at
-                a convolution, the others ignore it.
-            **options: Named variants of the rule, such as norm="spectral".
-
-        Raises:
-            AuditError: No such rule, option or value; σ not above 0, or none given where all
-                weights are alike; a size that is missing.
-        """
-        row = get_rule(rule)
-        chosen = row.resolve_options(options)
-        scale = self._resolve_scale(row, feedback_scale)
-        self.rule, self.options, self.feedback_scale = row, chosen, scale
-        self.input_size = input_size
-        self.initial_feedback = None
-        if scale is not None and row.stores_feedback:
-            drawn = torch.randn(
-                self.feedback_shape(), generator=generator, device="cpu", dtype=torch.float32
-            )
-            self.initial_feedback = (drawn * scale).to(self.weight.device, self.weight.dtype)
-
-    def _resolve_scale(self, rule: Rule, feedback_scale: float | None) -> float | None:
-        if feedback_scale is None:
-            if not rule.stores_feedback:
-                return None
-            feedback_scale = float(self.weight.detach().std(correction=0))
-            if feedback_scale == 0:
-                raise AuditError(
-                    f"the weights of {self.name} are all alike, so their standard deviation is no "
-                    "scale for its feedback; give feedback_scale"
-                )
-        if not 0 < feedback_scale < math.inf:
-            raise AuditError(
-                f"feedback_scale of {self.name} is {feedback_scale}; it must be finite and > 0"
-            )
-        return feedback_scale
-
-    @classmethod
-    def from_layer(cls, layer: nn.Module, name: str, rule: str | Rule, **settings: Any) -> Self:
-        """The same layer with a rule: shares the parameters of `layer`, which stays as it is."""
-        new: Any = copy.copy(layer)
-        new.__class__ = cls
-        new._parameters, new._buffers = dict(layer._parameters), dict(layer._buffers)
-        new.name = name
-        new.register_buffer("initial_feedback", None)
-        new.set_rule(rule, **settings)
-        return cast(Self, new)
-
-    def feedback_shape(self) -> tuple[int, ...]:
-        """The shape of B: W's own, but for a dense rule at a convolution."""
-        return tuple(self.weight.shape)
-
-    def feedback(self) -> Tensor:
-        """B as it is now, the very tensor that the next backward pass will use; no gradient."""
-        with torch.no_grad():
-            weight = self.weight.detach()
-            return self.rule.feedback(weight, self.initial_feedback, **self.options)
-
-    def send(self, error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tensor:
-        """Bᵀδ: the error [n, …out] sent through `feedback` to an input of size [n, …in]."""
-        raise NotImplementedError
-
-    def extra_repr(self) -> str:
-        """The layer's own description and the rule in force."""
-        settings = "".join(f", {option}={value}" for option, value in self.options.items())
-        return f"{super().extra_repr()}, rule={self.rule.name}{settings}"
+from fa_audit.rules.base import FeedbackLayer
+from fa_audit.rules.table import RULES, Rule
 
 
 class FeedbackLinear(FeedbackLayer, nn.Linear):
@@ -156,17 +50,22 @@ class FeedbackLinear(FeedbackLayer, nn.Linear):
         **settings: Any,
     ) -> None:
         nn.Linear.__init__(self, in_features, out_features, bias, device, dtype)
-        self.name = f"Linear({in_features}, {out_features})"
-        self.register_buffer("initial_feedback", None)
-        self.set_rule(rule, **settings)
+        self._begin(f"Linear({in_features}, {out_features})", rule, settings)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def feedback_shape(self) -> tuple[int, ...]:
+        """[out, in] or, for a direct rule, [outputs of the network, in]."""
+        outputs = self.end.size if self.rule.direct else self.out_features
+        return outputs, self.in_features
+
+    def compute(self, input: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
-        if not (torch.is_grad_enabled() and input.requires_grad):
-            return F.linear(input, self.weight, self.bias)  # nothing is sent down from here
+        return F.linear(input, self.weight, self.bias)
+
+    def propagate(self, input: Tensor, feedback: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
         return cast(
             Tensor,
-            FeedbackLinearFunction.apply(input, self.weight, self.bias, self.feedback(), self.name),
+            FeedbackLinearFunction.apply(input, self.weight, self.bias, feedback, self.name),
         )
 
     def send(self, error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tensor:
@@ -180,7 +79,7 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
     B is a kernel [out, in / groups, kh, kw] used by transposed convolution or, for a dense rule, a
     matrix [out · h' · w', in · h · w] over flattened maps; then the layer takes inputs of one size.
     Any stride, padding (numbers, "same", "valid"), padding mode, dilation and groups; a dense rule
-    takes zero padding that is the same on both sides.
+    that is not direct takes zero padding that is the same on both sides.
 
     Args:
         in_channels: Channels of the input.
@@ -204,12 +103,11 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
     ) -> None:
         conv = {key: settings.pop(key) for key in _CONV2D_SETTINGS if key in settings}
         nn.Conv2d.__init__(self, in_channels, out_channels, kernel_size, *geometry, **conv)
-        self.name = f"Conv2d({in_channels}, {out_channels})"
-        self.register_buffer("initial_feedback", None)
-        self.set_rule(rule, **settings)
+        self._begin(f"Conv2d({in_channels}, {out_channels})", rule, settings)
 
     def feedback_shape(self) -> tuple[int, ...]:
-        """The kernel's shape or, for a dense rule, [out · h' · w', in · h · w]."""
+        """The kernel's shape; for a dense rule [out · h' · w', in · h · w], for a direct one
+        [outputs of the network, in · h · w]."""
         if not self.rule.dense:
             return tuple(self.weight.shape)
         if self.input_size is None:
@@ -217,6 +115,9 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
                 f"rule {self.rule.name!r} has a dense feedback matrix at {self.name}, so the size "
                 "of its input must be known: give input_size, or example_input to convert"
             )
+        inputs = self.in_channels * self.input_size[0] * self.input_size[1]
+        if self.rule.direct:
+            return self.end.size, inputs
         geometry, padding = self._geometry()
         if padding is not None:
             raise AuditError(
@@ -230,32 +131,33 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
                 self.input_size, *geometry[:3], kernel, strict=True
             )
         ]
-        return (
-            self.out_channels * outputs[0] * outputs[1],
-            self.in_channels * self.input_size[0] * self.input_size[1],
-        )
+        return self.out_channels * outputs[0] * outputs[1], inputs
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, in, h, w] → [n, out, h', w'], or the same without n."""
         if input.ndim == 3:
             return self.forward(input.unsqueeze(0)).squeeze(0)
-        geometry, padding = self._geometry()
-        if padding is not None:
-            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-            input = F.pad(input, padding, mode=mode)
-        if not (torch.is_grad_enabled() and input.requires_grad):
-            return F.conv2d(input, self.weight, self.bias, *geometry)
-        function: type[torch.autograd.Function] = FeedbackConv2dFunction
-        if self.rule.dense:
-            function = DenseFeedbackConv2dFunction
-            if tuple(input.shape[2:]) != self.input_size:
-                raise AuditError(
-                    f"{self.name} has dense feedback for inputs of size {self.input_size}, "
-                    f"but got {tuple(input.shape[2:])}; convert it again with such an example_input"
-                )
+        return super().forward(input)
+
+    def check_input_size(self, input: Tensor) -> None:
+        """Refuse maps for which a dense rule has no feedback."""
+        if self.rule.dense and tuple(input.shape[2:]) != self.input_size:
+            raise AuditError(
+                f"{self.name} has dense feedback for inputs of size {self.input_size}, "
+                f"but got {tuple(input.shape[2:])}; convert it again with such an example_input"
+            )
+
+    def compute(self, input: Tensor) -> Tensor:
+        """[n, in, h, w] → [n, out, h', w']."""
+        padded, geometry = self._padded(input)
+        return F.conv2d(padded, self.weight, self.bias, *geometry)
+
+    def propagate(self, input: Tensor, feedback: Tensor) -> Tensor:
+        """[n, in, h, w] → [n, out, h', w']."""
+        padded, geometry = self._padded(input)
+        function = DenseFeedbackConv2dFunction if self.rule.dense else FeedbackConv2dFunction
         return cast(
-            Tensor,
-            function.apply(input, self.weight, self.bias, self.feedback(), geometry, self.name),
+            Tensor, function.apply(padded, self.weight, self.bias, feedback, geometry, self.name)
         )
 
     def send(self, error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tensor:
@@ -269,6 +171,14 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
             f"{self.name} pads by {self.padding!r} in mode {self.padding_mode!r}; the error it "
             "sends is measured only for zero padding that is the same on both sides"
         )
+
+    def _padded(self, input: Tensor) -> tuple[Tensor, Geometry]:
+        """The input, padded as far as the convolution cannot do it, and what that has to do."""
+        geometry, padding = self._geometry()
+        if padding is not None:
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            input = F.pad(input, padding, mode=mode)
+        return input, geometry
 
     def _geometry(self) -> tuple[Geometry, list[int] | None]:
         """The convolution's geometry, and the padding to apply before it where it cannot pad."""

@@ -1,4 +1,9 @@
-"""RULES: every learning rule as one row, with the properties that tests hold it to."""
+"""RULES: every learning rule as one row, with the properties that tests hold it to.
+
+A rule that another row has under another name is an alias there, not a row of its own: frSF, the
+fixed random magnitudes of Liao et al. 2016, B = |M| ⊙ sign(W), is `usf_init` up to the distribution
+from which the magnitudes are drawn.
+"""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -26,13 +31,21 @@ class Rule:
         equation: The feedback B that stands in W's place.
         source: Where the rule was published.
         aliases: What the same rule is called elsewhere.
-        feedback: (W, B0, **options) → B; see `fa_audit.rules.feedback`.
+        feedback: (W, R, **options) → B, where R is the rule's random part: B0, or what became of
+            it; see `fa_audit.rules.feedback`.
         weight_transport: What B has to know of W: "none", "sign", "sign and norm" or "exact".
-        stores_feedback: The layer keeps B0, drawn once from N(0, feedback_scale²).
-        changes_in_training: B follows W while W is trained. B0 itself never changes.
+        stores_feedback: The layer keeps B0, drawn once from N(0, feedback_scale²). It never
+            changes, unless `trains_feedback`.
+        changes_in_training: B changes while W is trained.
         sign_concordant: sign(B) = sign(W) wherever B is not zero, with the default options.
         dense: At a convolution B is an unconstrained matrix [outputs, inputs] of the flattened
             maps, not a kernel that is slid over them.
+        redraws_feedback: R is drawn anew from N(0, feedback_scale²) for every forward pass in
+            training; nothing is stored but a seed and a count.
+        trains_feedback: B starts as B0 and is then a parameter of the layer, with the gradient that
+            W gets: the optimizer updates and decays both alike.
+        direct: The error sent down is not that delivered to the layer but e, the one at the
+            network's output: Bᵀe, with B [outputs of the network, inputs of the layer].
         options: Named variants: option → permitted values, the default first.
     """
 
@@ -47,7 +60,15 @@ class Rule:
     changes_in_training: bool
     sign_concordant: bool
     dense: bool = False
+    redraws_feedback: bool = False
+    trains_feedback: bool = False
+    direct: bool = False
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def draws_feedback(self) -> bool:
+        """B has a random part, so a feedback scale means something to the rule."""
+        return self.stores_feedback or self.redraws_feedback
 
     def resolve_options(self, chosen: Mapping[str, str]) -> dict[str, str]:
         """All options of the rule with the chosen values, defaults filled in.
@@ -70,6 +91,8 @@ class Rule:
 
 _LILLICRAP = "Lillicrap et al. 2016, Nature Communications 7:13276"
 _LIAO = "Liao, Leibo & Poggio 2016, AAAI"
+_KOLEN = "Kolen & Pollack 1994, IEEE International Conference on Neural Networks"
+_AKROUT = "Akrout et al. 2019, NeurIPS, arXiv:1904.05391"
 _MOSKOVITZ = "Moskovitz, Litwin-Kumar & Abbott 2018, arXiv:1812.06488"
 
 RULES: dict[str, Rule] = {
@@ -116,9 +139,13 @@ RULES: dict[str, Rule] = {
             name="usf_init",
             title="uSF Init",
             equation="B = |B0| ⊙ sign(W); magnitude = signed: B = B0 ⊙ sign(W)",
-            source=f"{_MOSKOVITZ}; the idea of sign-concordant feedback: {_LIAO}",
-            aliases=("usf with initial magnitudes", "fixed random-magnitude sign-concordant"),
-            feedback=feedback.sign_with_initial_magnitude,
+            source=f"{_MOSKOVITZ}; as frSF, magnitudes drawn from another distribution: {_LIAO}",
+            aliases=(
+                "frsf",
+                "usf with initial magnitudes",
+                "fixed random-magnitude sign-concordant",
+            ),
+            feedback=feedback.sign_with_random_magnitude,
             weight_transport="sign",
             stores_feedback=True,
             changes_in_training=True,
@@ -137,6 +164,46 @@ RULES: dict[str, Rule] = {
             changes_in_training=True,
             sign_concordant=True,
             options={"norm": ("frobenius", "spectral")},
+        ),
+        Rule(
+            name="brsf",
+            title="brSF",
+            equation="B = |M| ⊙ sign(W), M drawn anew for every training pass",
+            source=_LIAO,
+            aliases=("batch-wise random-magnitude sign-concordant",),
+            feedback=feedback.sign_with_random_magnitude,
+            weight_transport="sign",
+            stores_feedback=False,
+            changes_in_training=True,
+            sign_concordant=True,
+            redraws_feedback=True,
+        ),
+        Rule(
+            name="kolen_pollack",
+            title="Kolen–Pollack",
+            equation="B = B0 at first, then trained as W is: ∂B = ∂W",
+            source=f"{_KOLEN}; in deep networks {_AKROUT}",
+            aliases=("kp", "kolen-pollack algorithm"),
+            feedback=feedback.trained,
+            weight_transport="none",
+            stores_feedback=True,
+            changes_in_training=True,
+            sign_concordant=False,
+            trains_feedback=True,
+        ),
+        Rule(
+            name="dfa",
+            title="DFA",
+            equation="B = B0 [outputs of the network, inputs]; sends Bᵀe, e the output's error",
+            source="Nøkland 2016, NeurIPS, arXiv:1609.01596",
+            aliases=("direct feedback alignment",),
+            feedback=feedback.fixed,
+            weight_transport="none",
+            stores_feedback=True,
+            changes_in_training=False,
+            sign_concordant=False,
+            dense=True,
+            direct=True,
         ),
     )
 }

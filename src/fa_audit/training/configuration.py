@@ -8,7 +8,7 @@ from typing import Any
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
 from fa_audit.networks import NETWORKS
-from fa_audit.rules import RULES, get_rule
+from fa_audit.rules import get_rule
 
 OPTIMIZERS = ("adam",)
 INITIALISATIONS = ("shared", "independent")
@@ -80,7 +80,7 @@ class TrainingSettings:
         epochs: Passes over the training images.
         learning_rate: Adam's step size, > 0.
         weight_decay: Adam's L2 coefficient, ≥ 0, added to the gradient.
-        feedback_scale: σ of B0 ~ N(0, σ²), > 0; None where the rule stores no B0, or for each
+        feedback_scale: σ of B0 ~ N(0, σ²), > 0; None where the rule draws nothing, or for each
             layer's own standard deviation of weights.
         batch_size: Images per step; the last step of an epoch takes what is left.
         optimizer: "adam" (β 0.9, 0.999, ε 1e-8).
@@ -168,7 +168,7 @@ class RunConfiguration:
         object.__setattr__(self, "options", rule.resolve_options(self.options))
         _require_choice("network", self.network, tuple(NETWORKS))
         _require(
-            RULES[self.rule].stores_feedback or self.training.feedback_scale is None,
+            rule.draws_feedback or self.training.feedback_scale is None,
             f"rule {self.rule!r} stores no B0, so feedback_scale means nothing to it; leave it out",
         )
 

@@ -1,7 +1,8 @@
 """What is measured of a network while it trains."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,10 @@ from fa_audit.errors import AuditError
 from fa_audit.measure import ErrorAngles, error_angles, measured_layers
 from fa_audit.metrics.alignment import AngleSummary, predicted_angle
 from fa_audit.metrics.signs import sign_concordance
-from fa_audit.rules import feedback_layers
+from fa_audit.rules import FeedbackLayer, feedback_layers
 from fa_audit.training.configuration import ProbeSettings
+
+T = TypeVar("T")
 
 
 def probe_steps(total: int, per_decade: int) -> tuple[int, ...]:
@@ -49,14 +52,11 @@ class Probe:
             weight, start = self._weight(name), self.initial[name]
             self._append(name, distance=float((weight - start).norm() / start.norm()))
         for name, layer in feedback_layers(self.network).items():
-            weight, feedback = self._weight(name), layer.feedback()
-            concordance = sign_concordance(weight, feedback)
+            concordance = _defined(sign_concordance, layer)
             self._append(
                 name,
-                sign_concordance=concordance.value,
-                predicted_angle=(
-                    predicted_angle(weight, feedback) if weight.shape == feedback.shape else None
-                ),
+                sign_concordance=concordance.value if concordance else None,
+                predicted_angle=_defined(predicted_angle, layer),
             )
         for name, angles in self._error_angles().items():
             self._append(
@@ -92,6 +92,20 @@ class Probe:
         for quantity, value in values.items():
             finite = value is not None and math.isfinite(value)
             self.series[layer].setdefault(quantity, []).append(value if finite else None)
+
+
+def _defined(measure: Callable[[Tensor, Tensor], T], layer: FeedbackLayer) -> T | None:
+    """A measure of W and B; None where their shapes differ, one is all zeros or B overflows.
+
+    None too where B does not stand in W's place because it takes another layer's error; that their
+    shapes agree then means nothing.
+    """
+    if layer.error_source is not layer:
+        return None
+    try:
+        return measure(layer.weight.detach(), layer.feedback())
+    except AuditError:
+        return None
 
 
 def all_finite(network: nn.Module) -> bool:

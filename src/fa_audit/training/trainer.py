@@ -141,11 +141,19 @@ class Trainer:
             for name, parameter in self.network.named_parameters()
         }
 
+    def _buffers(self) -> dict[str, Tensor]:
+        """What training changes besides parameters: all buffers but B0, which the seed gives."""
+        return {
+            name: buffer.detach().cpu().clone()
+            for name, buffer in self.network.named_buffers()
+            if not name.endswith("initial_feedback")
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, as tensors and plain data."""
         return {
             "configuration": self.configuration.hash,
-            "network": self._parameters(),
+            "network": {**self._parameters(), **self._buffers()},
             "optimizer": self.optimizer.state_dict(),
             "weights": self.weights,
             "epoch": self.epoch,
@@ -156,10 +164,20 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`, taken at the end of an epoch of the same configuration."""
+        """Go on from `state`, taken at the end of an epoch of the same configuration.
+
+        Raises:
+            AuditError: It is the state of another configuration.
+        """
+        if state["configuration"] != self.configuration.hash:
+            raise AuditError(
+                f"a run of rule {self.configuration.rule!r}, seed {self.configuration.seed}, cannot "
+                "go on from the state of another configuration; use the state that it saved itself"
+            )
         with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
-                parameter.copy_(state["network"][name])
+            current = dict([*self.network.named_parameters(), *self.network.named_buffers()])
+            for name, value in state["network"].items():
+                current[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.weights = state["weights"]
         self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]

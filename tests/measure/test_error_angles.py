@@ -1,0 +1,194 @@
+"""Angles against backward passes written out in NumPy, every feedback an explicit matrix."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fa_audit import AuditError, FeedbackLinear, convert, error_angles
+from fa_audit.metrics.alignment import AngleSummary
+from fa_audit.rules import RULES, feedback_layers
+from measure.networks import images, same, small_network, trace
+from oracles import metrics_twins, rule_twins
+from rules.variants import (
+    GEOMETRIES,
+    SENDERS,
+    Variant,
+    array,
+    converted_network,
+    every_rule,
+    every_variant,
+    feedback_twin,
+    small_batch,
+)
+
+Array = rule_twins.Array
+
+
+def network_of(variant: Variant) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return converted_network(variant)
+
+
+class Sent(NamedTuple):
+    """What one layer sends down, [n, inputs]: by its rule, by its weight, by backpropagation."""
+
+    rule: Array
+    weight: Array
+    exact: Array
+
+
+def sent_by_hand(
+    variant: Variant, network: nn.Sequential, x: Tensor, labels: Tensor
+) -> dict[str, Sent]:
+    """Two backward passes, one with every layer's B and one with every W, as matrix products."""
+    parameters = {name: array(parameter) for name, parameter in network.named_parameters()}
+    W = {name: parameters[f"{name}.weight"] for name in SENDERS}
+    B = {name: feedback_twin(variant, layer) for name, layer in feedback_layers(network).items()}
+    direct = variant.rule.direct
+    under_rule, exact = (
+        rule_twins.train_step(
+            parameters,
+            feedback,
+            GEOMETRIES,
+            array(x),
+            labels.numpy(),
+            direct=feedback is B and direct,
+        )
+        for feedback in (B, W)
+    )
+
+    def send(step: rule_twins.Trace, name: str, feedback: Array, source: str = "") -> Array:
+        # The twin's loss is the mean over the batch, the angles' errors are each image's own.
+        error = len(x) * step.errors[source or name]
+        if feedback.ndim == 4:
+            size = step.inputs[name].shape[1:]
+            feedback = rule_twins.dense_matrix(feedback, size, GEOMETRIES[name])
+        flat = rule_twins.flatten(error) if error.ndim == 4 else error
+        return flat @ feedback
+
+    return {
+        name: Sent(
+            send(under_rule, name, B[name], "fc2" if direct else name),
+            send(under_rule, name, W[name]),
+            send(exact, name, W[name]),
+        )
+        for name in SENDERS
+    }
+
+
+def assert_summary(found: AngleSummary, u: Array, v: Array) -> None:
+    """The mean of the images' angles and norms, images without an angle left out of the former."""
+    __tracebackhide__ = True
+    present = (np.linalg.norm(u, axis=1) > 0) & (np.linalg.norm(v, axis=1) > 0)
+    # arccos keeps half the digits near 0° and 180°: 2e-6 degrees.
+    angles = [metrics_twins.angle(*pair) for pair in zip(u[present], v[present], strict=True)]
+    assert found.angle == pytest.approx(np.mean(angles), abs=2e-6)
+    assert found.norm_u == pytest.approx(np.linalg.norm(u, axis=1).mean(), rel=1e-12)
+    assert found.norm_v == pytest.approx(np.linalg.norm(v, axis=1).mean(), rel=1e-12)
+    assert (found.n, found.zeros) == (len(u), (~present).sum())
+
+
+@every_variant
+def test_angles_equal_those_of_explicit_matrices(variant: Variant) -> None:
+    network, (x, labels) = network_of(variant), small_batch(n=12)
+    expected = sent_by_hand(variant, network, x, labels)
+    found = error_angles(network, x, labels)
+    assert tuple(found) == SENDERS
+    for name, sent in expected.items():
+        assert_summary(found[name].local, sent.rule, sent.weight)
+        assert_summary(found[name].true, sent.rule, sent.exact)
+
+
+@every_variant
+def test_local_and_true_angles_are_the_same_at_the_top_and_differ_below(variant: Variant) -> None:
+    found = error_angles(network_of(variant), *small_batch(n=12))
+    assert found["fc2"].local == found["fc2"].true
+    if variant.rule.name == "bp":
+        assert [angles.local.angle for angles in found.values()] == [0, 0, 0]
+        assert [angles.true.angle for angles in found.values()] == [0, 0, 0]
+    else:
+        for name in ("fc1", "conv2"):
+            assert abs(found[name].local.angle - found[name].true.angle) > 0.1
+
+
+@pytest.mark.parametrize("zero_errors", ["exclude", "ninety"])
+def test_images_without_an_error_are_counted_by_the_named_choice(zero_errors: str) -> None:
+    network, (x, labels) = network_of(Variant(RULES["fa_toeplitz"], {})), small_batch(n=4)
+    with torch.no_grad():
+        network.fc1.bias.fill_(-1e3)  # no unit of fc1 responds, so nothing passes below its ReLU
+    found = error_angles(network, x, labels, zero_errors)
+    for name in ("fc1", "conv2"):
+        summary = found[name].local
+        assert (summary.zeros, summary.n, summary.norm_u, summary.norm_v) == (4, 4, 0, 0)
+        assert summary.angle == {"exclude": None, "ninety": 90}[zero_errors]
+    assert found["fc2"].local.zeros == 0
+
+
+def test_norms_do_not_depend_on_the_size_of_the_batch() -> None:
+    network, (x, labels) = network_of(Variant(RULES["fa_random"], {})), small_batch(n=6)
+    once = error_angles(network, x, labels)
+    twice = error_angles(network, x.repeat(2, 1, 1, 1), labels.repeat(2))
+    for name in SENDERS:
+        assert twice[name].true.norm_v == pytest.approx(once[name].true.norm_v, rel=1e-12)
+        assert twice[name].true.angle == pytest.approx(once[name].true.angle, rel=1e-12)
+
+
+@pytest.mark.parametrize("position", ["relu1", "relu2"])
+def test_an_output_that_is_overwritten_in_place_is_refused_by_name(position: str) -> None:
+    network = small_network(1)
+    del network.norm  # so that relu1 stands right behind conv
+    convert(network, "fa_toeplitz", example_input=images(1))
+    network.get_submodule(position).inplace = True
+    if position == "relu1":  # conv takes no rule: nothing is measured there
+        error_angles(network, images(4), torch.arange(4))
+    else:
+        with pytest.raises(AuditError, match=r"^the output of fc1 was overwritten by an in-place"):
+            error_angles(network, images(4), torch.arange(4))
+
+
+@every_rule
+def test_measuring_leaves_the_network_as_it_was(rule: str) -> None:
+    network, x, labels = small_network(1).train(), images(8), torch.arange(8) % 4
+    convert(network, rule, seed=1, example_input=x)
+    network.norm.eval()
+    with torch.random.fork_rng(devices=[]):  # dropout draws
+        F.cross_entropy(network(x), labels).backward()
+    before = trace(network)
+    rules = [(layer.rule, layer.options) for layer in feedback_layers(network).values()]
+    with torch.no_grad():  # and it works where gradients are off
+        error_angles(network, x, labels)
+    assert same(before, trace(network))
+    assert rules == [(layer.rule, layer.options) for layer in feedback_layers(network).values()]
+
+
+def test_rules_are_put_back_where_the_measurement_fails() -> None:
+    network = small_network(1)
+    convert(network, "fa_toeplitz", example_input=images(1))
+    before = trace(network)
+    with pytest.raises(IndexError):
+        error_angles(network, images(2), torch.tensor([0, 99]))
+    assert same(before, trace(network))
+    assert {layer.rule.name for layer in feedback_layers(network).values()} == {"fa_toeplitz"}
+
+
+def test_layers_that_do_not_run_are_left_out() -> None:
+    network = network_of(Variant(RULES["usf_sn"], {"norm": "frobenius"}))
+    expected = error_angles(network, *small_batch())
+    with torch.random.fork_rng(devices=[]):
+        network.fc1.auxiliary = FeedbackLinear(6, 3, rule="bp")
+    assert error_angles(network, *small_batch()) == expected
+
+
+def test_errors_that_overflow_are_refused_as_diverged() -> None:
+    network = small_network(1)
+    convert(network, "fa_toeplitz", example_input=images(1))
+    with torch.no_grad():
+        for layer in feedback_layers(network).values():
+            layer.initial_feedback.mul_(1e38)
+    with pytest.raises(AuditError, match="measure a run that did not diverge"):
+        error_angles(network, images(4), torch.arange(4))
