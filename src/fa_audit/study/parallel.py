@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from fa_audit.data import load_dataset
 from fa_audit.errors import AuditError
-from fa_audit.study.process import prepare_process
+from fa_audit.study.process import end_with_parent, prepare_process
 from fa_audit.study.run import OutputFolder, Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
 from fa_audit.training.trainer import split_indices
@@ -142,6 +142,7 @@ def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: f
 
 
 def _worker(study: Study, execution: Execution, reports: Any) -> None:
+    end_with_parent()
     prepare_process(execution.threads)
     try:
         dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)

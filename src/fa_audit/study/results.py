@@ -95,19 +95,13 @@ def _probed(trainer: Trainer) -> Measurements:
     layers = [layer for layer in probe.layers if "local_angle" in series[layer]]
     result = {}
     angle = f"mean over images of the angle per image, zero errors: {probe.settings.zero_errors}"
+    no_error = "every error of the batch is zero or overflows"
+    no_pair = "feedback and weight differ in shape, or overflow"
     for quantity, estimator, reason in (
-        ("local_angle", f"{angle}; Bᵀδ against Wᵀδ", "every error of the batch is zero"),
-        ("true_angle", f"{angle}; Bᵀδ against BP's error", "every error of the batch is zero"),
-        (
-            "predicted_angle",
-            "angle between W and B as vectors",
-            "feedback and weight differ in shape",
-        ),
-        (
-            "sign_concordance",
-            "fraction of entries with sign(W) = sign(B)",
-            "feedback and weight differ in shape",
-        ),
+        ("local_angle", f"{angle}; Bᵀδ against Wᵀδ", no_error),
+        ("true_angle", f"{angle}; Bᵀδ against BP's error", no_error),
+        ("predicted_angle", "angle between W and B as vectors", no_pair),
+        ("sign_concordance", "fraction of entries with sign(W) = sign(B)", no_pair),
     ):
         weights = quantity in ("predicted_angle", "sign_concordance")
         more = {"p": {layer: probe.features(layer) for layer in layers}} if weights else {}
@@ -125,6 +119,7 @@ def _probed(trainer: Trainer) -> Measurements:
         1,
         "1",
         {layer: _last(series[layer]["distance"]) for layer in probe.layers},
+        "the weights overflow when squared",
     )
     return result
 
@@ -194,9 +189,6 @@ def _cka(
     rows: nn.Module, columns: nn.Module, images: Tensor, cell: ComparisonCell
 ) -> dict[str, Any]:
     settings = cell.settings
-    pairs = [
-        f"{row}/{column}" for row in measured_layers(rows) for column in measured_layers(columns)
-    ]
     try:
         found = compare(
             rows,
@@ -208,8 +200,9 @@ def _cka(
         )
     except AuditError as error:
         # Too few images, or a layer that says the same of every image: a fact about these networks.
-        undefined = dict.fromkeys(pairs, None)
-        return measurement(CKA_ESTIMATOR, len(images), "1", undefined, str(error))
+        pairs = _pairs(measured_layers(rows), measured_layers(columns))
+        return measurement(CKA_ESTIMATOR, len(images), "1", dict.fromkeys(pairs, None), str(error))
+    pairs = _pairs(found.rows, found.columns)
     return measurement(
         CKA_ESTIMATOR,
         found.images,
@@ -219,6 +212,10 @@ def _cka(
         batch_size=found.batch_size,
         passes=found.passes,
     )
+
+
+def _pairs(rows: tuple[str, ...], columns: tuple[str, ...]) -> list[str]:
+    return [f"{row}/{column}" for row in rows for column in columns]
 
 
 def comparison_images(

@@ -8,12 +8,13 @@ before starting. A run saves its state after every epoch and goes on from there 
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from fa_audit.errors import AuditError
 from fa_audit.study.cells import Cell, ComparisonCell, RunCell, study_cells
 from fa_audit.study.files import write_atomically
 from fa_audit.study.ledger import DamagedRecordError, Ledger, Record
+from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
 from fa_audit.study.results import comparison_measurements, run_measurements
 from fa_audit.study.spec import Study
@@ -65,9 +67,12 @@ class OutputFolder:
             with tempfile.TemporaryFile(dir=self.ledger.folder):
                 pass
         except OSError as error:
-            raise AuditError(
-                f"{self.folder} cannot be written ({error.strerror}); choose another output folder"
-            ) from error
+            raise self._not_writable(error) from error
+
+    def _not_writable(self, error: OSError) -> AuditError:
+        return AuditError(
+            f"{self.folder} cannot be written ({error.strerror}); choose another output folder"
+        )
 
     def weights(self, cell: RunCell) -> Path:
         """Parameters of a run at both checkpoints, in one file."""
@@ -77,11 +82,21 @@ class OutputFolder:
         """The state of a run in progress."""
         return self.folder / "checkpoints" / f"{cell.stem}.pt"
 
-    def lock(self, cell: Cell) -> FileLock:
-        """The lock under which a cell is worked on."""
+    def locked(self, cell: Cell) -> AbstractContextManager[BaseFileLock]:
+        """Take the lock under which a cell is worked on, until the end of the block.
+
+        Raises:
+            Timeout: Another process has it.
+            AuditError: The lock cannot be made or opened.
+        """
         path = self.folder / "locks" / f"{cell.hash}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path, timeout=0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return FileLock(path, timeout=0).acquire()
+        except Timeout:
+            raise
+        except OSError as error:
+            raise self._not_writable(error) from error
 
     def find(self, cell: Cell) -> Record | None:
         """A cell's record; a damaged one counts as none."""
@@ -152,7 +167,7 @@ def _try_cell(
     ):
         return False
     try:
-        with output.lock(cell) as lock:
+        with output.locked(cell) as lock:
             output.set_damaged_aside(cell, progress.say)
             done = output.find(cell) is not None
             if isinstance(cell, RunCell):
@@ -164,6 +179,7 @@ def _try_cell(
             Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout:
         return False
+    release_memory()
     return True
 
 

@@ -24,6 +24,8 @@ CHECKPOINTS = ("best-validation", "last")
 # What an id may hold, so that it can be part of a file name on every system.
 _ID = re.compile(r"[a-z0-9][a-z0-9_.=+-]*")
 
+_TRAINING_KEYS = tuple(field.name for field in dataclasses.fields(TrainingSettings))
+
 
 @dataclass(frozen=True)
 class ComparisonSettings:
@@ -45,15 +47,21 @@ class ComparisonSettings:
     def __post_init__(self) -> None:
         if self.checkpoint not in CHECKPOINTS:
             raise AuditError(
-                f"checkpoint is {self.checkpoint!r}; choose one of: {', '.join(CHECKPOINTS)}"
+                f"comparison.checkpoint is {self.checkpoint!r}; "
+                f"choose one of: {', '.join(CHECKPOINTS)}"
             )
         if self.batch_size < 4:
-            raise AuditError(f"batch_size is {self.batch_size}; CKA needs at least 4 images")
+            raise AuditError(
+                f"comparison.batch_size is {self.batch_size}; CKA needs at least 4 images"
+            )
         if self.passes < 1:
-            raise AuditError(f"passes is {self.passes}; it must be at least 1")
-        unknown = set(self.subsets) - set(SUBSETS)
-        if unknown or not self.subsets:
-            raise AuditError(f"subsets are {list(self.subsets)}; choose from: {', '.join(SUBSETS)}")
+            raise AuditError(f"comparison.passes is {self.passes}; it must be at least 1")
+        different = set(self.subsets)
+        if not different or different - set(SUBSETS) or len(different) < len(self.subsets):
+            raise AuditError(
+                f"comparison.subsets is {list(self.subsets)}; "
+                f"choose different ones from: {', '.join(SUBSETS)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,12 @@ def _parse(content: dict[str, Any], first_seeds: int | None) -> Study:
     training = content.get("training", {})
     if not isinstance(training, dict):
         raise AuditError("[training] must be a table")
+    _known("[training]", training, _TRAINING_KEYS)
+    entries = content.get("configurations", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise AuditError("configurations must be tables, each under the heading [[configurations]]")
     configurations: dict[str, dict[int, RunConfiguration]] = {}
-    for entry in content.get("configurations", []):
+    for entry in entries:
         id = str(entry.get("id", entry.get("rule", "")))
         where = f"configuration {id!r}"
         if not _ID.fullmatch(id):
@@ -143,12 +155,13 @@ def _parse(content: dict[str, Any], first_seeds: int | None) -> Study:
                 entry, where, seeds, data, probe, training, content.get("network")
             )
         except AuditError as error:
-            raise AuditError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
+            named = str(error).startswith(where)
+            raise AuditError(str(error) if named else f"{where}: {error}") from error
     if not configurations:
         raise AuditError("there is no [[configurations]]; add one per rule to be run")
     _no_duplicates(configurations)
     reference = content.get("reference")
-    if reference is not None and reference not in configurations:
+    if reference is not None and reference not in list(configurations):
         raise AuditError(f"reference is {reference!r}; choose one of: {', '.join(configurations)}")
     comparison = _settings("[comparison]", ComparisonSettings, content.get("comparison", {}))
     return Study(
@@ -175,9 +188,8 @@ def _configuration(
     if "rule" not in entry:
         raise AuditError("rule is missing")
     rule = get_rule(_text(entry, "rule"))
-    settings = {field.name for field in dataclasses.fields(TrainingSettings)}
-    _known(where, entry, ("id", "rule"), tuple(rule.options), tuple(sorted(settings)))
-    own = {key: value for key, value in entry.items() if key in settings}
+    _known(where, entry, ("id", "rule"), tuple(rule.options), _TRAINING_KEYS)
+    own = {key: value for key, value in entry.items() if key in _TRAINING_KEYS}
     options = {key: value for key, value in entry.items() if key in rule.options}
     merged = _settings(where, TrainingSettings, {**training, **own})
     extra = {} if network is None else {"network": network}

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from fa_audit.errors import AuditError
+from fa_audit.study.files import write_atomically
+
+
+def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "file"
+    for text in ("old", "new"):
+        write_atomically(path, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+        assert path.read_text(encoding="utf-8") == text
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_until_the_end_of_writing_the_old_content_stands(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old", encoding="utf-8")
+
+    def write(file: Path) -> None:
+        file.write_text("half of the ne", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old"
+        file.write_text("half of the new", encoding="utf-8")
+
+    write_atomically(path, write)
+    assert path.read_text(encoding="utf-8") == "half of the new"
+
+
+def test_who_reads_the_old_content_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old", encoding="utf-8")
+    with path.open(encoding="utf-8") as reader:
+        write_atomically(path, lambda file: file.write_text("new", encoding="utf-8"))
+        assert reader.read() == "old"
+
+
+def test_a_full_disk_leaves_the_old_content_and_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old", encoding="utf-8")
+
+    def write(file: Path) -> None:
+        file.write_text("half", encoding="utf-8")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(
+        AuditError, match=r"file cannot be written \(No space left on device\); choose another"
+    ):
+        write_atomically(path, write)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(AuditError, match=r"out/x cannot be written \(.*\); choose another output"):
+        write_atomically(tmp_path / "out" / "x", lambda file: file.write_text("", encoding="utf-8"))
+
+
+def test_a_folder_in_the_place_of_the_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(AuditError, match=r"x cannot be written \(.*\); choose another output"):
+        write_atomically(tmp_path / "x", lambda file: file.write_text("", encoding="utf-8"))
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -1,0 +1,144 @@
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from fa_audit.errors import AuditError
+from fa_audit.study.ledger import Ledger
+from fa_audit.study.parallel import Execution, _throttled, run_study
+from fa_audit.study.run import OutputFolder
+from fa_audit.study.spec import Study
+from study.tiny import results, run_cells, snapshot, write_study
+
+PATIENCE = 60  # seconds until a test gives up waiting for another process
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_workers_do_what_one_process_does_also_after_workers_died(
+    finished: tuple[Study, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, folder = finished
+    out = tmp_path / "out"
+
+    def kill_workers() -> None:
+        wait_for(lambda: list((out / "ledger").glob("*.json")))
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    with pytest.raises(
+        AuditError, match=r"^[1-5] cells are not done because workers died \(exit codes -9\); "
+    ):
+        run_study(study, Execution(output=out, device="cpu", workers=1))
+    killer.join()
+    run_study(study, Execution(output=out, device="cpu", workers=2))
+    assert results(out) == results(folder)
+    assert multiprocessing.active_children() == []
+    progress = capsys.readouterr().err
+    assert "tiny" in progress
+    assert " epochs [" in progress
+    before = snapshot(out)
+    run_study(study, Execution(output=out, device="cpu"))
+    assert snapshot(out) == before
+    assert capsys.readouterr().err == ""
+
+
+def test_a_killed_command_takes_its_workers_with_it(tmp_path: Path) -> None:
+    study = write_study(tmp_path, ("epochs = 2", "epochs = 2000"))
+    output, first = OutputFolder(tmp_path / "out"), run_cells(study)[0]
+    script = Path(__file__).parent / "processes.py"
+    command = subprocess.Popen(
+        [sys.executable, str(script), "command", str(tmp_path), str(output.folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(output.checkpoint(first).exists)
+        command.kill()
+        command.wait()
+        # Free within ten seconds, or Timeout: a worker that goes on keeps its lock to the end.
+        with FileLock(output.folder / "locks" / f"{first.hash}.lock", timeout=10):
+            assert output.find(first) is None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
+        command.wait()
+
+
+SHAPES = 'name = "shapes"\nvalidation = 60\ntrain = 160\ntest = 50'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("validation = 60", "validation = 160", "160 of 160 training images cannot be set aside"),
+        ("batch_size = 32", "batch_size = 101", "batch_size is 101, but there are only 100 trai"),
+        ("train = 160", "train = 5", "shapes with 5 train images cannot show every class"),
+        (SHAPES, 'name = "cifar10"\nvalidation = 60', "The data folder"),
+    ],
+)
+def test_what_the_data_cannot_satisfy_is_said_before_any_worker_starts(
+    tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
+    study = write_study(tmp_path / "study", (old, new))
+    execution = Execution(output=tmp_path / "out", data=tmp_path / "nowhere", device="cpu")
+    with pytest.raises(AuditError) as refusal:
+        run_study(study, execution)
+    assert str(refusal.value).startswith(sentence)
+    assert Ledger(tmp_path / "out" / "ledger").folder.is_dir()
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_before_any_worker_starts(
+    finished: tuple[Study, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("in the way", encoding="utf-8")
+    with pytest.raises(AuditError, match=r"out cannot be written \(.*\); choose another output"):
+        run_study(finished[0], Execution(output=tmp_path / "out", device="cpu"))
+
+
+def test_a_device_that_is_not_there_is_refused_and_auto_takes_what_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def device(name: str) -> str:
+        return Execution(output=Path(), device=name).torch_device().type
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device("auto") == device("cpu") == "cpu"
+    with pytest.raises(
+        AuditError, match=r"^device is cuda, but no CUDA device is available here; "
+    ):
+        device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device("auto") == device("cuda") == "cuda"
+    assert device("cpu") == "cpu"
+
+
+def test_many_small_reports_are_gathered_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, sent = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    add, flush = _throttled(sent.append)
+    for _ in range(100):
+        now[0] += 0.02
+        add(0.25)
+    flush()
+    assert sum(sent) == 25
+    assert len(sent) <= 5  # two seconds, one report every half second, and the rest

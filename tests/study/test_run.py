@@ -1,0 +1,328 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fa_audit.errors import AuditError
+from fa_audit.study.cells import study_cells
+from fa_audit.study.run import OutputFolder, epochs_of, load_weights, open_cells
+from fa_audit.study.spec import Study, load_study
+from fa_audit.training.trainer import CHECKPOINTS
+from study.tiny import (
+    comparison_cells,
+    dataset,
+    do,
+    records,
+    results,
+    run_cells,
+    snapshot,
+    write_study,
+)
+from training.tiny import trained
+
+PROCESSES = Path(__file__).parent / "processes.py"
+
+
+@pytest.fixture
+def copy(finished: tuple[Study, Path], tmp_path: Path) -> tuple[Study, Path]:
+    """The finished study in a folder of its own, to be damaged."""
+    study, folder = finished
+    shutil.copytree(folder, tmp_path / "out")
+    return study, tmp_path / "out"
+
+
+# An undisturbed run
+
+
+def test_every_cell_has_one_record_and_nothing_else_is_left(finished: tuple[Study, Path]) -> None:
+    study, folder = finished
+    cells = list(study_cells(study))
+    assert set(records(folder)) == {f"{cell.stem}.json" for cell in cells}
+    for cell in cells:
+        found = OutputFolder(folder).find(cell)
+        assert found is not None
+        assert (found.kind, found.id, found.seed) == (cell.kind, cell.id, cell.seed)
+        assert found.status == "finished"
+        assert found.configuration == json.loads(json.dumps(cell.configuration))
+    weights = {f"weights/{cell.stem}.safetensors" for cell in run_cells(study)}
+    ledger = {f"ledger/{cell.stem}.json" for cell in cells}
+    assert set(snapshot(folder)) == weights | ledger | {"study.toml"}
+
+
+def test_a_second_call_does_nothing(finished: tuple[Study, Path]) -> None:
+    study, folder = finished
+    before = snapshot(folder)
+    assert open_cells(study, OutputFolder(folder)) == []
+    assert do(study, folder) == (0, [])
+    assert snapshot(folder) == before
+
+
+def test_a_record_and_its_weights_are_those_of_the_run_alone(
+    finished: tuple[Study, Path],
+) -> None:
+    study, folder = finished
+    for cell in run_cells(study):
+        alone, found = trained(cell.run), OutputFolder(folder).find(cell)
+        assert found is not None
+        for stated, expected in (
+            (found.series["epoch"], alone.history),
+            (found.series["probe"], alone.probe.series),
+        ):
+            assert stated == rounded(expected)
+        path = OutputFolder(folder).weights(cell)
+        assert len(load_file(path)) == 2 * 10
+        for checkpoint in CHECKPOINTS:
+            stored = load_weights(path, checkpoint)
+            assert stored.keys() == alone.weights[checkpoint].keys()
+            for name, value in alone.weights[checkpoint].items():
+                assert torch.equal(stored[name], value), f"{checkpoint} {name}"
+
+
+def rounded(value: Any) -> Any:
+    """Floats as a ledger writes them: nine digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def test_a_record_says_where_its_numbers_come_from(finished: tuple[Study, Path]) -> None:
+    for record in records(finished[1]).values():
+        stated = record.provenance
+        assert set(stated) == {
+            "code",
+            "python",
+            "torch",
+            "device",
+            "threads",
+            "data",
+            "seconds",
+            "finished",
+        }
+        assert stated["torch"] == torch.__version__
+        assert stated["device"].startswith("cpu (")
+        assert stated["threads"] == 1
+        assert stated["seconds"] >= 0
+        assert stated["data"] == {
+            "title": dataset().title,
+            "stand_in": True,
+            **dataset().fingerprints,
+        }
+
+
+def test_work_is_counted_in_epochs(tmp_path: Path, finished: tuple[Study, Path]) -> None:
+    study, folder = finished
+    epochs, said = do(study, tmp_path / "out")
+    assert epochs == pytest.approx(sum(map(epochs_of, study_cells(study)))) == pytest.approx(10)
+    assert said == []
+    assert results(tmp_path / "out") == results(folder)
+
+
+def test_more_seeds_are_added_to_the_ones_that_are_there(
+    finished: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, folder = finished
+    first = load_study(folder, seeds=1)
+    do(first, tmp_path / "out")
+    before = snapshot(tmp_path / "out")
+    assert len(records(tmp_path / "out")) == 3
+    do(study, tmp_path / "out")
+    assert before.items() <= snapshot(tmp_path / "out").items()
+    assert results(tmp_path / "out") == results(folder)
+
+
+# What is missing or damaged is made again, to the same numbers
+
+
+def test_missing_weights_are_not_missed_once_everything_is_compared(
+    copy: tuple[Study, Path],
+) -> None:
+    study, folder = copy
+    shutil.rmtree(folder / "weights")
+    assert do(study, folder) == (0, [])
+    assert not (folder / "weights").exists()
+
+
+def test_missing_weights_that_a_comparison_needs_are_trained_again(
+    copy: tuple[Study, Path], finished: tuple[Study, Path]
+) -> None:
+    study, folder = copy
+    shutil.rmtree(folder / "weights")
+    comparison = comparison_cells(study)[1]
+    (folder / "ledger" / f"{comparison.stem}.json").unlink()
+    before = snapshot(folder)
+    epochs, _ = do(study, folder)
+    assert epochs == pytest.approx(2 + 2 + 1)  # both runs of that seed and their comparison
+    assert results(folder) == results(finished[1])
+    assert before.items() <= snapshot(folder).items()  # no record was written a second time
+    weights = sorted((folder / "weights").iterdir())
+    assert {path.stem for path in weights} == {comparison.rows.stem, comparison.columns.stem}
+    for path in weights:
+        assert path.read_bytes() == (finished[1] / "weights" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+@pytest.mark.parametrize("damage", ["cut short", "altered"])
+def test_a_damaged_record_is_set_aside_said_and_made_again(
+    copy: tuple[Study, Path], finished: tuple[Study, Path], kind: str, damage: str
+) -> None:
+    study, folder = copy
+    cell = next(cell for cell in study_cells(study) if cell.kind == kind)
+    path = folder / "ledger" / f"{cell.stem}.json"
+    whole = path.read_text(encoding="utf-8")
+    if damage == "cut short":
+        broken, sentence = whole[: len(whole) // 2], "is not a whole ledger file; "
+    else:
+        broken, sentence = whole.replace('"n": ', '"n": 1', 1), "was altered after it was written: "
+    path.write_text(broken, encoding="utf-8")
+    before = snapshot(folder)
+    epochs, said = do(study, folder)
+    assert epochs == pytest.approx(epochs_of(cell))
+    assert len(said) == 1
+    assert said[0].startswith(f"{path} {sentence}")
+    aside = path.with_suffix(".damaged-1")
+    assert said[0].endswith(f"It is now {aside.name}; {cell.id}, seed {cell.seed}, is run again.")
+    assert aside.read_text(encoding="utf-8") == broken
+    assert results(folder) == results(finished[1])
+    changed = {name for name, state in snapshot(folder).items() if before.get(name) != state}
+    weights = {f"weights/{cell.stem}.safetensors"} if kind == "run" else set()
+    assert changed == {f"ledger/{path.name}", f"ledger/{aside.name}"} | weights
+    assert do(study, folder) == (0, [])
+
+
+def test_a_record_of_another_format_stops_the_study_and_stays(copy: tuple[Study, Path]) -> None:
+    study, folder = copy
+    path = folder / "ledger" / f"{run_cells(study)[0].stem}.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 1', '"format": 2'), "utf-8")
+    before = snapshot(folder)
+    with pytest.raises(AuditError, match="has format 2, this version of fa-audit reads 1"):
+        do(study, folder)
+    assert snapshot(folder) == before
+
+
+def test_a_checkpoint_that_cannot_be_read_starts_its_run_over(
+    finished: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, folder = finished
+    checkpoint = OutputFolder(tmp_path / "out").checkpoint(run_cells(study)[0])
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"not a checkpoint")
+    _, said = do(study, tmp_path / "out")
+    assert len(said) == 1
+    assert said[0].startswith(f"{checkpoint} cannot be read (")
+    assert said[0].endswith("); its run starts over.")
+    assert results(tmp_path / "out") == results(folder)
+
+
+# What a study meets on its way
+
+
+def test_a_diverged_run_is_recorded_and_the_study_goes_on(tmp_path: Path) -> None:
+    calm = '[[configurations]]\nid = "calm"\nrule = "bp"\n'
+    study = write_study(
+        tmp_path,
+        ("seeds = [0, 1]", "seeds = [0]"),
+        ('reference = "bp"\n', 'reference = "calm"\n'),
+        ('rule = "bp"\n', f'rule = "bp"\nlearning_rate = 1e30\n\n{calm}'),
+        ('rule = "fa_toeplitz"\n', 'rule = "fa_toeplitz"\nlearning_rate = 1e30\n'),
+    )
+    epochs, said = do(study, tmp_path)
+    assert [sentence.split(" in epoch")[0] for sentence in said] == [
+        "bp, seed 0, diverged",
+        "fa_toeplitz, seed 0, diverged",
+    ]
+    assert epochs == pytest.approx(sum(map(epochs_of, study_cells(study))))
+    status = {record.id: record.status for record in records(tmp_path).values()}
+    assert status == {
+        "bp": "diverged",
+        "calm": "finished",
+        "fa_toeplitz": "diverged",
+        "bp~calm": "finished",
+        "fa_toeplitz~calm": "finished",
+    }
+    for path in (tmp_path / "ledger").iterdir():
+        assert not {"NaN", "Infinity"} & set(path.read_text(encoding="utf-8").split())
+    for cell in run_cells(study):
+        weights = load_file(OutputFolder(tmp_path).weights(cell))
+        assert all(bool(value.isfinite().all()) for value in weights.values())
+    assert do(study, tmp_path) == (0, [])
+
+
+def test_a_setting_that_the_data_cannot_satisfy_stops_the_study(tmp_path: Path) -> None:
+    study = write_study(tmp_path, ("batch_size = 32", "batch_size = 101"))
+    with pytest.raises(AuditError, match="there are only 100 training images"):
+        do(study, tmp_path)
+    assert records(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["", "ledger", "weights", "checkpoints", "locks"])
+def test_a_file_where_a_folder_has_to_be_is_one_sentence(
+    finished: tuple[Study, Path], tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    if name:
+        out.mkdir()
+    (out / name).write_text("in the way", encoding="utf-8")
+    with pytest.raises(AuditError, match=r"out.* cannot be written \(.*\); choose another output"):
+        do(load_study(finished[1], seeds=1), out)
+    assert (out / name).read_text(encoding="utf-8") == "in the way"
+
+
+def test_a_lock_that_cannot_be_opened_is_one_sentence(
+    finished: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study = load_study(finished[1], seeds=1)
+    (tmp_path / "locks" / f"{run_cells(study)[0].hash}.lock").mkdir(parents=True)
+    with pytest.raises(AuditError, match=r" cannot be written \(.*\); choose another output"):
+        do(study, tmp_path)
+
+
+# Several processes, and their deaths
+
+
+def processes(job: str, study: Path, out: Path, *numbers: int) -> Any:
+    """What `processes.py` prints."""
+    command = [sys.executable, str(PROCESSES), job, str(study), str(out), *map(str, numbers)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+@needs_fork
+def test_two_processes_on_one_folder_do_every_cell_exactly_once(
+    finished: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, folder = finished
+    seen = processes("together", folder, tmp_path / "out", 2)
+    assert seen["ended"] == [0, 0]
+    assert all(epochs > 0 for epochs in seen["epochs"])
+    assert sum(seen["epochs"]) == pytest.approx(sum(map(epochs_of, study_cells(study))))
+    assert results(tmp_path / "out") == results(folder)
+    assert set(snapshot(tmp_path / "out")) == set(snapshot(folder)) - {"study.toml"}
+
+
+@needs_fork
+def test_a_study_killed_at_ten_random_moments_ends_in_the_same_ledger(tmp_path: Path) -> None:
+    study = write_study(tmp_path, ("epochs = 2", "epochs = 8"), ("seeds = [0, 1]", "seeds = [0]"))
+    do(study, tmp_path / "undisturbed")
+    seen = processes("killed", tmp_path, tmp_path / "out", 0, 10)
+    assert seen["ended"] == [-9] * 10
+    assert seen["last"] == 0
+    assert seen["resumed"] >= 3
+    assert results(tmp_path / "out") == results(tmp_path / "undisturbed")
+    for path in (tmp_path / "undisturbed" / "weights").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / "weights" / path.name).read_bytes()
+    assert list((tmp_path / "out" / "checkpoints").glob("*.pt")) == []
+    assert do(study, tmp_path / "out") == (0, [])
