@@ -261,7 +261,9 @@ def test_the_tables_print_every_row(command: str, capsys: pytest.CaptureFixture[
         assert f"{name}: {row.title}" in printed
 
 
-@pytest.mark.parametrize("command", [[], ["quick"], ["run"], ["judge"], ["rules"], ["metrics"]])
+@pytest.mark.parametrize(
+    "command", [[], ["quick"], ["run"], ["judge"], ["check"], ["rules"], ["metrics"]]
+)
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])

@@ -24,10 +24,11 @@ examples:
   fa-audit quick                                   the whole chain on stand-in images, in minutes
   fa-audit run reproductions/lance_kieu_2026 --data ~/data --out out    train every cell once
   fa-audit judge reproductions/lance_kieu_2026     claims × ledger → verdicts, without training
+  fa-audit check fa_audit.conformance.own:adapter  the checks, on fa-audit's own layers
   fa-audit rules                                   the learning rules
   fa-audit COMMAND --help                          more about one command
 
-exit codes: 0 done; 1 a verdict differs from the recorded one; 2 a mistake that you can mend"""
+exit codes: 0 done; 1 a verdict or a check is not what it should be; 2 a mistake you can mend"""
 
 RUN_HELP = """\
 A STUDY is a folder with a study.toml. Every cell (configuration × seed) runs once: its numbers go
@@ -39,6 +40,15 @@ JUDGE_HELP = """\
 Derives every verdict from the study's claims.toml and the ledger; nothing is trained, so neither
 data nor a GPU is needed. Compares all of them with verdicts.json, where that is recorded, and ends
 with exit code 1 if any verdict, estimate or record behind it differs, shown or not."""
+
+
+CHECK_HELP = """\
+Holds an implementation of feedback layers, yours or another's, to named checks: an adapter says how
+to build a layer with given weights and feedback, and how to read its feedback. A layer that raises,
+hangs or crashes fails a check. Failures listed in the file of expected failures are allowed, and
+have to occur. How to write an adapter: fa_audit/conformance/README.md.
+
+exit codes: 0 nothing failed but what was expected to; 1 something else did; 2 a mistake"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,6 +121,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("--reasons", action="store_true", help="print each verdict's reason too")
     judge.set_defaults(command=_judge)
+
+    check = commands.add_parser(
+        "check",
+        help="hold anybody's layers to the checks",
+        description=CHECK_HELP,
+        formatter_class=layout,
+    )
+    check.add_argument("target", metavar="MODULE:ADAPTER", help="where the adapter is")
+    check.add_argument("--rule", metavar="RULE", help="only this rule (default: all)")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.add_argument(
+        "--expected", type=Path, metavar="FILE", help="TOML file of expected failures with reasons"
+    )
+    check.set_defaults(command=_check)
 
     rules = commands.add_parser("rules", help="the learning rules and their properties")
     rules.set_defaults(command=_rules)
@@ -215,6 +239,12 @@ def _judge(options: argparse.Namespace) -> int:
 
 def _folder(study: Path) -> Path:
     return study if study.is_dir() else study.parent
+
+
+def _check(options: argparse.Namespace) -> int:
+    from fa_audit.conformance.command import check_command
+
+    return check_command(options.target, options.json, options.rule, options.expected)
 
 
 def _rules(options: argparse.Namespace) -> int:
