@@ -120,7 +120,8 @@ def test_arguments_that_do_not_fit_are_refused():
 
 
 def test_a_gradient_taken_from_a_module_needs_no_preparation(normal):
-    layer = nn.Conv2d(3, 2, 3, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        layer = nn.Conv2d(3, 2, 3, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(normal(0, 2, 3, 3, 3))
     activation = layer(normal(1, 4, 3, 5, 5))
