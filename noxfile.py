@@ -26,6 +26,23 @@ def deep(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """The conformance checks on other implementations."""
+    session.install("-e", ".[test]")
+    # Their layers need PyTorch alone; what else the package asks for is a hundred packages.
+    session.install("--no-deps", "biotorch==0.0.16")
+    session.run("pytest", "tests/conformance/test_biotorch.py", *session.posargs)
+
+
+@nox.session(default=False)
+def mutations(session: nox.Session) -> None:
+    """Print which checks catch which broken variant."""
+    session.install("-e", ".[test]")
+    session.chdir("tests")
+    session.run("python", "-m", "mutations", *session.posargs)
+
+
+@nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Which lines of src the tests reach."""
     session.install("-e", ".[test]")

@@ -2,11 +2,11 @@
 
     python -m benchmarks.bench --data DIR [--rounds 3] [--images 5120] [--json FILE]
 
-Both train on the same number of real images on all cores, in alternation, each in fresh processes:
-the plain loop as one process that uses every core, fa-audit as it runs a study, one process per core
-with one thread each. What is compared is runs × epochs per second, medians over the rounds, data
-loading and validation included. Absolute times belong to this machine and this hour; only the ratio
-is meant to be quoted.
+Both train on the same number of real images on all cores, in alternation, each in fresh
+processes: the plain loop as one process that uses every core, fa-audit as it runs a study, one
+process per core with one thread each. What is compared is runs × epochs per second, medians over
+the rounds, data loading and validation included. Absolute times belong to this machine and this
+hour; only the ratio is meant to be quoted.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 RULES = ("bp", "fa_random", "fa_toeplitz", "usf_init", "usf_sn")
 
 # Multiply-adds of one training step per image, times two: forward, error and weight gradient of
-# every layer but conv1, which sends no error down. Dense feedback replaces conv2's 3.69 M by 14.7 M.
+# every layer but conv1, which sends no error down. Dense feedback takes 14.7 M for conv2's 3.69 M.
 FORWARD = {"conv1": 1.92e6, "conv2": 3.6864e6, "fc": 0.2968e6}
 FLOP = {
     rule: 2
@@ -63,9 +63,7 @@ def ours(folder: Path, rule: str, train: int, validation: int, pipe: Connection)
     prepare_process(1)
     dataset = load_dataset("cifar10", folder)
     n = train + validation
-    dataset = replace(
-        dataset, train=Images(dataset.train.pixels[:n], dataset.train.labels[:n])
-    )
+    dataset = replace(dataset, train=Images(dataset.train.pixels[:n], dataset.train.labels[:n]))
     scale = {"fa_random": 0.01, "fa_toeplitz": 0.01, "usf_init": 0.1}.get(rule)
     trainer = Trainer(
         RunConfiguration(
@@ -149,14 +147,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     top = ceiling()
-    print(f"{options.images} training and {options.validation} validation images; "
-          f"float32 ceiling {top:.0f} GFLOP/s; seconds per run and epoch, medians of "
-          f"{options.rounds} alternating rounds")
+    print(
+        f"{options.images} training and {options.validation} validation images; "
+        f"float32 ceiling {top:.0f} GFLOP/s; seconds per run and epoch, medians of "
+        f"{options.rounds} alternating rounds"
+    )
     print("rule          plain     fa-audit  ratio   GFLOP/s  of ceiling  peak GB plain, fa-audit")
     rows = {}
     for rule in options.rules:
         arguments = (options.data, rule, options.images, options.validation)
-        rounds = [(measure_plain(*arguments), measure_ours(*arguments)) for _ in range(options.rounds)]
+        rounds = [
+            (measure_plain(*arguments), measure_ours(*arguments)) for _ in range(options.rounds)
+        ]
         slow = statistics.median(one[0][0] for one in rounds)
         fast = statistics.median(one[1][0] for one in rounds)
         ratio = statistics.median(one[0][0] / one[1][0] for one in rounds)
@@ -171,8 +173,11 @@ def main() -> None:
             "share_of_ceiling": rate / top,
             "peak_gb": {"plain": peaks[0], "fa_audit": peaks[1]},
         }
-        print(f"{rule:12s} {slow:7.2f} s {fast:9.2f} s  {ratio:5.2f} {rate:9.0f} {rate / top:11.0%}"
-              f"  {peaks[0]:.2f}, {peaks[1]:.2f}", flush=True)
+        print(
+            f"{rule:12s} {slow:7.2f} s {fast:9.2f} s  {ratio:5.2f} {rate:9.0f} {rate / top:11.0%}"
+            f"  {peaks[0]:.2f}, {peaks[1]:.2f}",
+            flush=True,
+        )
     if options.json:
         record = {"ceiling_gflops": top, "images": options.images, "rules": rows}
         options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

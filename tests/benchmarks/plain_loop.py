@@ -1,8 +1,8 @@
 """The same study written the plain way: what a replication looks like without fa-audit.
 
-torchvision's data set and PIL transforms behind a DataLoader, PyTorch's default memory layout, ReLU
-before pooling, module hooks that replace the error a layer sends down, one `.item()` per step. It is
-the measure of fa-audit's speed and, since it shares no code with it, a check of its training.
+PIL transforms behind a DataLoader, PyTorch's default memory layout, ReLU before pooling, module
+hooks that replace the error a layer sends down, one `.item()` per step. It is the measure of
+fa-audit's speed.
 """
 
 from collections.abc import Iterator
@@ -123,7 +123,8 @@ class PlainLoop:
         self.network.eval()
         with torch.no_grad():
             right = [
-                (self.network(images).argmax(1) == labels).float() for images, labels in self._held()
+                (self.network(images).argmax(1) == labels).float()
+                for images, labels in self._held()
             ]
         return 100 * torch.cat(right).mean().item()
 
