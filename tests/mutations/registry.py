@@ -61,7 +61,7 @@ class Broken:
 
     @property
     def room(self) -> str:
-        """The part of fa_audit that is broken."""
+        """The part of fa_audit that is broken, by the name of the module that breaks it."""
         return self.install.__module__.rpartition(".")[2]
 
     def failing(self, checks: Iterable[Check]) -> tuple[str, ...]:
