@@ -116,6 +116,14 @@ def test_local_and_true_angles_are_the_same_at_the_top_and_differ_below(variant:
             assert abs(found[name].local.angle - found[name].true.angle) > 0.1
 
 
+@every_variant
+def test_angles_of_a_network_within_another_are_its_own(variant: Variant) -> None:
+    network, (x, labels) = network_of(variant), small_batch(n=12)
+    expected = error_angles(network, x, labels)
+    found = error_angles(nn.Sequential(nn.Identity(), network), x, labels)
+    assert found == {f"1.{name}": angles for name, angles in expected.items()}
+
+
 @pytest.mark.parametrize("zero_errors", ["exclude", "ninety"])
 def test_images_without_an_error_are_counted_by_the_named_choice(zero_errors: str) -> None:
     network, (x, labels) = network_of(Variant(RULES["fa_toeplitz"], {})), small_batch(n=4)

@@ -127,6 +127,18 @@ def test_a_single_sample_without_a_batch_is_a_batch_of_one():
     assert_same(gradient_at(network, "conv2", x[0], error[0]), batched[0], 1e-13)
 
 
+def test_a_layer_that_leads_to_the_output_on_several_ways_sends_its_error_once():
+    def run(self: Runs, x: Tensor) -> Tensor:
+        h = self.b(self.a(x))
+        return self.c(torch.relu(h) + torch.tanh(h) + h)
+
+    network = Runs(run, **{name: nn.Linear(3, 3, dtype=torch.float64) for name in "abc"})
+    x, error = normal(1, 5, 3), normal(2, 5, 3)
+    convert(network, "dfa", example_input=x)
+    found = gradient_at(network, "b", x, error)
+    assert_same(found, sent_by_hand(network, "b", error), 1e-13)
+
+
 # Several forward and backward passes
 
 
@@ -158,6 +170,49 @@ def test_one_backward_pass_through_several_forward_passes_keeps_their_errors_apa
     network = converted_network(DFA)
     sum(losses(network)).backward()
     assert_sum_over_batches(network)
+
+
+def test_parts_of_a_network_that_run_in_turns_keep_their_errors_apart():
+    network = converted_network(DFA)
+    batches = [small_batch(seed) for seed in range(3)]
+    hidden = [network[:-1](x) for x, _ in batches]
+    for h, (_, labels) in zip(hidden, batches, strict=True):
+        F.cross_entropy(network[-1](h), labels).backward()
+    assert_sum_over_batches(network)
+
+
+def test_what_goes_into_the_last_layer_twice_is_sent_the_sum_of_both_errors():
+    network, (x, labels) = converted_network(DFA), small_batch()
+    y = network(x)
+    expected = torch.autograd.grad(
+        F.cross_entropy(y, labels) + y.square().sum(), list(network.parameters())
+    )
+    h = network[:-1](x)
+    first, second = network[-1](h), network[-1](h)
+    (F.cross_entropy(first, labels) + second.square().sum()).backward()
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        assert_same(parameter.grad, gradient, 1e-12)
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["itself", "another"])
+def test_a_network_on_top_of_a_network_leaves_the_one_below_its_own_output_error(same):
+    """The lower one's output error is what the upper one's first layer sends down."""
+    x, target = normal(1, 9, 3), normal(2, 9, 3)
+    lower, upper = (mlp(3, 5, 4, 3)[:-1].double() for _ in range(2))
+    upper = lower if same else upper
+    for network in dict.fromkeys((lower, upper)):
+        convert(network, "dfa", example_input=x)
+    middle = lower(x)
+    top = upper(middle)
+    error = torch.autograd.grad(F.mse_loss(top, target), middle, retain_graph=True)[0]
+    F.mse_loss(upper(lower(x)), target).backward()
+    found = gradients_of(lower)
+    lower.zero_grad()
+    lower(x).backward(error)
+    if same:
+        F.mse_loss(upper(middle.detach()), target).backward()
+    for name, gradient in gradients_of(lower).items():
+        assert_same(found[name], gradient, 1e-12, name)
 
 
 def test_what_runs_between_forward_and_backward_does_not_disturb():
@@ -229,6 +284,29 @@ def test_an_error_that_never_reached_the_output_is_refused():
     network = converted_network(DFA)
     with pytest.raises(AuditError, match=r"^fc1 sends down the error at the network's output, but"):
         network[:-1](small_batch()[0]).sum().backward()
+
+
+def test_a_layer_that_does_not_lead_to_the_output_is_refused_where_it_is_learnt_from():
+    def run(self: Runs, x: Tensor) -> Tensor:
+        h = torch.relu(self.a(x))
+        self.kept_back = self.head(h)
+        return self.b(h)
+
+    network = Runs(run, a=nn.Linear(3, 4), head=nn.Linear(4, 2), b=nn.Linear(4, 2))
+    assert convert(network, "dfa", example_input=images(5, 3)).converted == ("head", "b")
+    output = network(images(5, 3))
+    output.sum().backward()
+    output = network(images(5, 3))
+    with pytest.raises(AuditError, match=r"^head sends down the error at the network's output"):
+        (output.sum() + network.kept_back.sum()).backward()
+
+
+def test_the_error_of_another_networks_output_is_not_taken_for_ones_own():
+    lower, upper = (mlp(3, 3, 3, 3)[:-1] for _ in range(2))
+    for network in (lower, upper):
+        convert(network, "dfa", example_input=images(5, 3))
+    with pytest.raises(AuditError, match=r"^fc2 sends down the error at the network's output"):
+        upper(lower[:-1](images(5, 3))).sum().backward()
 
 
 def test_the_error_of_an_earlier_backward_pass_is_not_taken_for_this_ones():

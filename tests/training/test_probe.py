@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from fa_audit.measure import error_angles
-from fa_audit.rules import RULES, feedback_layers
+from fa_audit.rules import RULES, convert, feedback_layers
 from fa_audit.training.configuration import ProbeSettings
 from fa_audit.training.probe import Probe, all_finite, probe_steps
 from fa_audit.training.trainer import Trainer, untrained_network
@@ -166,6 +167,22 @@ def test_what_overflows_or_vanishes_is_unknown_and_nothing_is_raised(
     values = [v for layer in LAYERS for quantity in series[layer].values() for v in quantity]
     assert all(value is None or math.isfinite(value) for value in values)
     assert series["conv2"]["distance"] == [0.0]
+
+
+def test_direct_feedback_is_not_compared_with_weights_that_happen_to_have_its_shape() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = nn.Sequential(*(nn.Linear(10, 10) for _ in range(3)))
+    images = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
+    convert(network, "dfa", example_input=images)
+    probe = Probe(network, images, torch.arange(4), ProbeSettings())
+    probe.measure(0)
+    for name in ("1", "2"):
+        layer = feedback_layers(network)[name]
+        assert layer.feedback().shape == layer.weight.shape
+        for quantity in ("predicted_angle", "sign_concordance"):
+            [value] = probe.series[name][quantity]
+            assert (value is None) == (name == "1"), "only the last layer's B stands in W's place"
 
 
 def test_finite_means_every_parameter_is_a_number() -> None:

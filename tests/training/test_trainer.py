@@ -24,6 +24,7 @@ from fa_audit.training.trainer import (
 )
 from training.tiny import (
     EPOCHS,
+    STEPS_PER_EPOCH,
     assert_identical,
     configuration,
     dataset,
@@ -153,6 +154,28 @@ def test_initial_feedback_never_changes_in_training() -> None:
         for name, layer in feedback_layers(start(rule)).items():
             B0 = feedback_layers(finished(rule).network)[name].initial_feedback
             assert torch.equal(layer.initial_feedback, B0)
+
+
+def test_trained_feedback_is_optimised_saved_and_loaded_as_weights_are() -> None:
+    trainer, initial = finished("kolen_pollack"), weights(start("kolen_pollack"))
+    names = [f"{layer}.trained_feedback" for layer in ("conv2", "fc1", "fc2", "fc3")]
+    [group] = trainer.optimizer.param_groups
+    optimised = {id(parameter) for parameter in group["params"]}
+    loaded = start("kolen_pollack", seed=1)
+    loaded.load_state_dict(trainer.weights["last"])
+    for name in names:
+        B = weights(trainer.network)[name]
+        assert id(B) in optimised
+        assert not torch.equal(B, initial[name])
+        for checkpoint in ("best-validation", "last"):
+            assert not torch.equal(trainer.weights[checkpoint][name], initial[name])
+        assert torch.equal(trainer.weights["last"][name], B)
+        assert torch.equal(weights(loaded)[name], B)
+
+
+def test_redrawn_magnitudes_are_drawn_once_a_step() -> None:
+    for layer in feedback_layers(finished("brsf").network).values():
+        assert int(layer.feedback_draws[1]) == EPOCHS * STEPS_PER_EPOCH
 
 
 def draws(rule: str, seed: int = 0, epochs: int = 2) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -66,8 +66,9 @@ def convert(
         rule: A row of RULES or its name.
         feedback_scale: σ > 0 of B0 ~ N(0, σ²); by default each layer's own standard deviation of
             its weights at conversion. Rules that draw nothing do not use it.
-        seed: Seed of B0. Each layer draws from a stream of its own, named after it, so B0 does not
-            depend on the other layers, on the device or, for equal shapes, on the rule.
+        seed: Seed of B0, or of magnitudes drawn anew for every pass. Each layer draws from a stream
+            of its own, named after it, so that nothing depends on the other layers or on the device
+            and, for equal shapes, B0 not on the rule.
         example_input: A batch as the network takes it. With it the layers are taken in the order
             in which they run, and first is any that has nothing trainable below it, rather than
             the one registered first; dense rules learn the size of their feedback, direct rules

@@ -4,10 +4,13 @@ A layer with input x sends Bᵀe to the layer below, where e = ∂L/∂(output o
 for all layers and B [outputs of the network, inputs of the layer] is fixed. Weights and biases
 learn from the delivered error, as under every rule. (Nøkland 2016, arXiv:1609.01596.)
 
-Going forward, a layer runs before the output's error exists; going backward, the last layer runs
-first. So the layers of one forward pass share a `Passage`, where the last one leaves e.
+How e gets there: when the last layer has run, it follows autograd's graph down to all that led to
+its input and hands a `Passage` to each layer on the way. Going backward the last layer runs before
+these; it leaves e in the passage. Nothing is kept in the modules, so forward passes, copies and
+networks cannot take each other's errors.
 """
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -22,28 +25,19 @@ if TYPE_CHECKING:
 
 
 class Passage:
-    """What one forward pass and the backward passes through it share: the output error."""
+    """From one output of the network down to the layers that led to it: the output's error."""
 
     def __init__(self) -> None:
         self._error: Tensor | None = None
         self._backward_pass = -1
 
     def leave(self, error: Tensor) -> None:
-        """Leave the output error to the other layers, for the backward pass now running."""
+        """Leave the output's error here, for the backward pass now running."""
         self._error, self._backward_pass = error, _backward_pass()
 
-    def take(self, layer: str) -> Tensor:
-        """The output error of the backward pass now running.
-
-        Raises:
-            AuditError: It never went through the network's output.
-        """
-        if self._error is None or self._backward_pass != _backward_pass():
-            raise AuditError(
-                f"{layer} sends down the error at the network's output, but this backward pass "
-                "brought none there; start it from a loss of what the whole network returns"
-            )
-        return self._error
+    def error(self) -> Tensor | None:
+        """The error left in the backward pass now running; None if there was none."""
+        return self._error if self._backward_pass == _backward_pass() else None
 
 
 def _backward_pass() -> int:
@@ -64,7 +58,6 @@ class NetworkOutput:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._passage = Passage()
 
     def connect(
         self, layer: "FeedbackLayer", input: Tensor, output: Tensor, feedback: Tensor
@@ -77,12 +70,26 @@ class NetworkOutput:
             output: What it made of the detached input.
             feedback: B [size, inputs].
         """
-        passage, last = self._passage, layer is self.layer
-        if last:
-            self._passage = Passage()  # whatever runs next belongs to another forward pass
+        passage = Passage() if layer is self.layer else None
+        if passage is not None:
+            self._hand_down(passage, input.grad_fn)
         return cast(
-            Tensor, DirectFunction.apply(output, input, feedback, passage, last, layer.name)
+            Tensor, DirectFunction.apply(output, input, feedback, self, passage, layer.name)
         )
+
+    def _hand_down(self, passage: Passage, start: Any) -> None:
+        """Hand a passage to all layers of the network that led to where it starts."""
+        waiting, seen = [start], set()
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if getattr(node, "network_output", None) is self:
+                if node.is_last:
+                    continue  # the network is run on what it gave before; that has an error itself
+                node.passages.append(passage)
+            waiting += [below for below, _ in node.next_functions]
 
 
 class DirectFunction(torch.autograd.Function):
@@ -94,13 +101,17 @@ class DirectFunction(torch.autograd.Function):
         output: Tensor,
         input: Tensor,
         feedback: Tensor,
-        passage: Passage,
-        last: bool,
+        network_output: NetworkOutput,
+        passage: Passage | None,
         layer: str,
     ) -> Tensor:
-        """output [n, …], input [n, …], feedback [outputs of the network, inputs] → output."""
+        """output [n, …], input [n, …], feedback [outputs of the network, inputs] → output.
+
+        `passage` is where the last layer leaves the error, None for the others.
+        """
         ctx.save_for_backward(input, feedback)
-        ctx.passage, ctx.last, ctx.layer = passage, last, layer
+        ctx.network_output, ctx.layer = network_output, layer
+        ctx.is_last, ctx.passages = passage is not None, [passage] if passage else []
         # The very tensor, not a copy, and not a view of it, which ReLU could not overwrite.
         ctx.mark_dirty(output)
         return output
@@ -109,15 +120,27 @@ class DirectFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
         """Delivered error [n, …] → gradients of output and input."""
-        if ctx.last:
-            ctx.passage.leave(error)
-        output_error = ctx.passage.take(ctx.layer)
-        input, feedback = saved_tensors(ctx, output_error)
-        rows = output_error.reshape(-1, len(feedback))
-        if len(rows) * feedback.shape[1] != input.numel():
+        if ctx.is_last:
+            ctx.passages[0].leave(error)
+        errors = [e for passage in ctx.passages if (e := passage.error()) is not None]
+        if not errors:
             raise AuditError(
-                f"{ctx.layer} was given {input.numel() // feedback.shape[1]} samples, but the "
-                f"network's output has errors of {len(rows)}; a direct rule needs one sample of "
-                "each layer's input for every sample of the output"
+                f"{ctx.layer} sends down the error at the network's output, but this backward pass "
+                "brought none there; start it from a loss of what the whole network returns"
             )
-        return error, (rows @ feedback).view(input.shape), None, None, None, None
+        # Several where its output went into the last layer several times.
+        sent = reduce(torch.add, (_send(ctx, e) for e in errors))
+        return error, sent, None, None, None, None
+
+
+def _send(ctx: Any, error: Tensor) -> Tensor:
+    """Bᵀe for every sample of a layer's input."""
+    input, feedback = saved_tensors(ctx, error)
+    rows = error.reshape(-1, len(feedback))
+    if len(rows) * feedback.shape[1] != input.numel():
+        raise AuditError(
+            f"{ctx.layer} was given {input.numel() // feedback.shape[1]} samples, but the "
+            f"network's output has errors of {len(rows)}; a direct rule needs one sample of each "
+            "layer's input for every sample of the output"
+        )
+    return (rows @ feedback).view(input.shape)

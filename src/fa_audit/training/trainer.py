@@ -171,8 +171,8 @@ class Trainer:
         """
         if state["configuration"] != self.configuration.hash:
             raise AuditError(
-                f"a run of rule {self.configuration.rule!r}, seed {self.configuration.seed}, cannot "
-                "go on from the state of another configuration; use the state that it saved itself"
+                f"a run of rule {self.configuration.rule!r}, seed {self.configuration.seed}, "
+                "cannot go on from the state of another configuration; use the state that it saved"
             )
         with torch.no_grad():
             current = dict([*self.network.named_parameters(), *self.network.named_buffers()])
