@@ -80,7 +80,7 @@ class FeedbackLinearFunction(torch.autograd.Function):
     def forward(
         ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, layer: str
     ) -> Tensor:
-        """input [..., in], weight and feedback [out, in], bias [out] → [..., out]."""
+        """input [n, in], weight and feedback [out, in], bias [out] → [n, out]."""
         ctx.save_for_backward(input, feedback)
         ctx.layer = layer
         return F.linear(input, weight, bias)
@@ -88,17 +88,14 @@ class FeedbackLinearFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
-        """Delivered error [..., out] → gradients of input, weight, bias and feedback."""
+        """Delivered error [n, out] → gradients of input, weight, bias and feedback."""
         input, feedback = saved_tensors(ctx, error)
         need_input, need_weight, need_bias, need_feedback = ctx.needs_input_grad[:4]
-        rows = error.reshape(-1, error.shape[-1])
-        weight_gradient = None
-        if need_weight or need_feedback:
-            weight_gradient = rows.mT @ input.reshape(-1, input.shape[-1])
+        weight_gradient = error.mT @ input if need_weight or need_feedback else None
         return (
             send_linear(error, feedback) if need_input else None,
             weight_gradient,
-            rows.sum(0) if need_bias else None,
+            error.sum(0) if need_bias else None,
             weight_gradient if need_feedback else None,
             None,
         )

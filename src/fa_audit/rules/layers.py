@@ -57,12 +57,22 @@ class FeedbackLinear(FeedbackLayer, nn.Linear):
         outputs = self.end.size if self.rule.direct else self.out_features
         return outputs, self.in_features
 
-    def compute(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
+        if input.ndim == 2:
+            return super().forward(input)
+        # Row by row: of other shapes some versions of PyTorch return a view, which nothing may
+        # overwrite if an autograd function made it.
+        leading = input.shape[:-1]
+        rows = input.reshape(leading.numel(), self.in_features)
+        return super().forward(rows).view(*leading, self.out_features)
+
+    def compute(self, input: Tensor) -> Tensor:
+        """[n, in] → [n, out]."""
         return F.linear(input, self.weight, self.bias)
 
     def propagate(self, input: Tensor, feedback: Tensor) -> Tensor:
-        """[..., in] → [..., out]."""
+        """[n, in] → [n, out]."""
         return cast(
             Tensor,
             FeedbackLinearFunction.apply(input, self.weight, self.bias, feedback, self.name),
