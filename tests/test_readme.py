@@ -46,7 +46,7 @@ def test_commands_parse(command: str) -> None:
     for part in command.split("&&"):
         words = shlex.split(part)
         if words[0] == "fa-audit":
-            _parser().parse_args(words[1:])
+            assert callable(_parser().parse_args(words[1:]).command)
 
 
 def test_extras_and_paths_exist() -> None:
