@@ -72,10 +72,6 @@ def without_gradients(layer: FeedbackLayer, x: Tensor) -> None:
         layer(x)
 
 
-def without_an_error_to_send(layer: FeedbackLayer, x: Tensor) -> None:
-    layer(x.detach()).sum().backward()
-
-
 def by_backpropagation(layer: FeedbackLayer, x: Tensor) -> None:
     with as_backpropagation(layer):
         layer(x).sum().backward()
@@ -88,7 +84,7 @@ def asking(layer: FeedbackLayer, x: Tensor) -> None:
 @both_layers
 @pytest.mark.parametrize(
     "use",
-    [in_evaluation_mode, without_gradients, without_an_error_to_send, by_backpropagation, asking],
+    [in_evaluation_mode, without_gradients, by_backpropagation, asking],
 )
 def test_nothing_is_drawn(kind: str, use: Callable[[FeedbackLayer, Tensor], None]):
     layer = make_layer(kind, BRSF)

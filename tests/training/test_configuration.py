@@ -128,7 +128,7 @@ def test_options_left_out_are_the_defaults_spelled_out(rule: str) -> None:
         ("training", "batch_size", 0, "batch_size is 0; it must be at least 1"),
         ("training", "optimizer", "sgd", "optimizer is 'sgd'; choose one of: adam"),
         ("training", "initialisation", "none", "initialisation is 'none'; choose one of: shared"),
-        ("training", "precision", "bf16", "precision is 'bf16'; choose one of: float32"),
+        ("training", "precision", "half", "precision is 'half'; choose one of: float32"),
         ("probe", "images", 0, "probe.images is 0; it must be at least 1"),
         ("probe", "per_decade", 0, "probe.per_decade is 0; it must be at least 1"),
         ("probe", "zero_errors", "drop", "probe.zero_errors is 'drop'; choose one of: exclude"),

@@ -76,14 +76,20 @@ def saved_tensors(ctx: Any, error: Tensor) -> tuple[Tensor, ...]:
 class FeedbackLinearFunction(torch.autograd.Function):
     """y = x Wᵀ + b forward; ∂W = δᵀx, ∂b = Σδ and the error δB backward."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, layer: str
+        input: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, layer: str
     ) -> Tensor:
         """input [n, in], weight and feedback [out, in], bias [out] → [n, out]."""
-        ctx.save_for_backward(input, feedback)
-        ctx.layer = layer
         return F.linear(input, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep what the backward pass needs."""
+        input, _, _, feedback, ctx.layer = inputs
+        ctx.save_for_backward(input, feedback)
 
     @staticmethod
     @once_differentiable
@@ -104,9 +110,10 @@ class FeedbackLinearFunction(torch.autograd.Function):
 class FeedbackConv2dFunction(torch.autograd.Function):
     """y = W * x + b forward; the error goes down by the transposed convolution with B."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         input: Tensor,
         weight: Tensor,
         bias: Tensor | None,
@@ -115,9 +122,13 @@ class FeedbackConv2dFunction(torch.autograd.Function):
         layer: str,
     ) -> Tensor:
         """input [n, in, h, w], kernels [out, in / groups, kh, kw] → [n, out, h', w']."""
-        ctx.save_for_backward(input, feedback)
-        ctx.geometry, ctx.layer = geometry, layer
         return F.conv2d(input, weight, bias, *geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep what the backward pass needs."""
+        input, _, _, feedback, ctx.geometry, ctx.layer = inputs
+        ctx.save_for_backward(input, feedback)
 
     @staticmethod
     @once_differentiable
@@ -135,9 +146,10 @@ class FeedbackConv2dFunction(torch.autograd.Function):
 class DenseFeedbackConv2dFunction(torch.autograd.Function):
     """y = W * x + b forward; the error goes down by a dense matrix B over flattened maps."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         input: Tensor,
         weight: Tensor,
         bias: Tensor | None,
@@ -146,9 +158,13 @@ class DenseFeedbackConv2dFunction(torch.autograd.Function):
         layer: str,
     ) -> Tensor:
         """input [n, in, h, w], feedback [out · h' · w', in · h · w] → [n, out, h', w']."""
-        ctx.save_for_backward(input, weight, feedback)
-        ctx.geometry, ctx.layer = geometry, layer
         return F.conv2d(input, weight, bias, *geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep what the backward pass needs."""
+        input, weight, _, feedback, ctx.geometry, ctx.layer = inputs
+        ctx.save_for_backward(input, weight, feedback)
 
     @staticmethod
     @once_differentiable

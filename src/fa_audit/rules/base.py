@@ -167,8 +167,10 @@ class FeedbackLayer(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The output of the layer of torch.nn; on the way back the error goes through B."""
-        if not (torch.is_grad_enabled() and (input.requires_grad or self.rule.trains_feedback)):
-            return self.compute(input)  # no error is sent down and no B trained
+        # Whether the input needs a gradient cannot be asked here: within torch.func.vmap it says no
+        # where the answer is yes, and the layer would silently propagate as BP.
+        if not torch.is_grad_enabled():
+            return self.compute(input)
         self.check_input_size(input)
         if self.rule.redraws_feedback and self.training:
             assert self.feedback_draws is not None

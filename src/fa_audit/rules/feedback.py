@@ -8,6 +8,8 @@ flatten them to [out, in / groups · kh · kw]. sign(0) = 0: nothing is fed back
 is zero.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -56,7 +58,10 @@ def sign_with_shared_norm(
 def _matrix_norm(weight: Tensor, norm: str) -> Tensor:
     """A norm of the flattened weight in float32 or better, NaN where the weight has diverged."""
     matrix = weight.flatten(1).to(torch.promote_types(weight.dtype, torch.float32))
-    if norm == "spectral" and not matrix.isfinite().all():
-        return matrix.new_tensor(float("nan"))  # LAPACK would raise and end the run
-    size: Tensor = torch.linalg.matrix_norm(matrix, 2 if norm == "spectral" else "fro")
-    return size
+    if norm == "frobenius":
+        return cast(Tensor, torch.linalg.matrix_norm(matrix))
+    # LAPACK raises on what is not finite, which would end the run and, where many networks are
+    # trained as one, that of the others too.
+    finite = matrix.isfinite()
+    size: Tensor = torch.linalg.matrix_norm(torch.where(finite, matrix, 0), 2)
+    return torch.where(finite.all(), size, float("nan"))

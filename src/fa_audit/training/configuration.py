@@ -12,7 +12,7 @@ from fa_audit.rules import get_rule
 
 OPTIMIZERS = ("adam",)
 INITIALISATIONS = ("shared", "independent")
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "tf32", "bf16")
 ZERO_ERRORS = ("exclude", "ninety")
 DATASETS = ("cifar10", "shapes")
 
@@ -86,7 +86,9 @@ class TrainingSettings:
         optimizer: "adam" (β 0.9, 0.999, ε 1e-8).
         initialisation: "shared": the same initial weights under every rule, for one seed;
             "independent": every rule has its own.
-        precision: Arithmetic of the forward and backward pass.
+        precision: Arithmetic of the forward and backward pass in training: "float32"; "tf32",
+            float32 with products in TF32, on CUDA alone; "bf16". Weights, the optimizer, the loss
+            and every measurement are float32 or better.
     """
 
     epochs: int

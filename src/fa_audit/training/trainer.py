@@ -7,7 +7,8 @@ stopped.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,13 @@ from fa_audit.rules import RULES, convert
 from fa_audit.streams import stream
 from fa_audit.training.configuration import RunConfiguration
 from fa_audit.training.optimizers import build_optimizer
+from fa_audit.training.precision import (
+    initial_feedback,
+    logits_with,
+    lowered,
+    products_in,
+    require_device,
+)
 from fa_audit.training.probe import Probe, all_finite, probe_steps
 
 CHECKPOINTS = ("best-validation", "last")
@@ -35,6 +43,16 @@ def subnormals_flushed() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+@dataclass(frozen=True)
+class PlannedBatch:
+    """Which images a step takes, and how each is cut: see `Batches.crop`."""
+
+    step: int
+    index: Tensor
+    offsets: Tensor
+    flips: Tensor
 
 
 class Trainer:
@@ -60,12 +78,14 @@ class Trainer:
         self.configuration, self.dataset = configuration, dataset
         self.device = torch.device(device)
         settings, data = configuration.training, configuration.data
+        require_device(settings.precision, self.device)
         images = dataset.train.to(self.device)
         self.labels = images.labels
         self.batches = Batches(images, dataset.mean, dataset.std, data.crop)
         self.train_index, self.validation_index = split_indices(configuration, dataset)
         self.network = untrained_network(configuration, dataset).to(self.device)
         self.optimizer = build_optimizer(self.network.parameters(), settings)
+        self._feedback = lowered(initial_feedback(self.network), settings.precision)
         self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
         probed = self.validation_index[: configuration.probe.images]
         self.probe = Probe(
@@ -81,33 +101,46 @@ class Trainer:
             "validation_loss": [],
             "validation_accuracy": [],
         }
-        self.probe.measure(0)
+        self.measure(0)
         self._validate(None)
         self.weights = dict.fromkeys(CHECKPOINTS, self._parameters())
 
     def train_epoch(self, on_step: Callable[[], None] = lambda: None) -> None:
         """Go once through the training images and validate; sets `status` at the end."""
+        losses = torch.zeros((), device=self.device)
+        for batch in self.plan_epoch():
+            images = self.batches.crop(batch.index, batch.offsets, batch.flips)
+            losses += self._step(images, self.labels[batch.index])
+            self.measure(batch.step)
+            on_step()
+        self.end_epoch(losses.item())
+
+    def plan_epoch(self) -> Iterator[PlannedBatch]:
+        """The batches of the next epoch, in order."""
         epoch = self.epoch + 1
-        seed, settings = self.configuration.seed, self.configuration.training
+        seed, data = self.configuration.seed, self.configuration.data
         n = len(self.train_index)
-        data = self.configuration.data
         order = self.train_index[torch.randperm(n, generator=stream(seed, "order", epoch))]
         offsets, flips = draw_crops(
             n, 32, data.crop, data.flip, stream(seed, "augmentation", epoch)
         )
-        parts = (
-            part.to(self.device).split(settings.batch_size) for part in (order, offsets, flips)
-        )
-        loss_sum = torch.zeros((), device=self.device)
-        for step, (index, offset, flip) in enumerate(
+        size = self.configuration.training.batch_size
+        parts = (part.to(self.device).split(size) for part in (order, offsets, flips))
+        for step, batch in enumerate(
             zip(*parts, strict=True), self.epoch * self.steps_per_epoch + 1
         ):
-            loss_sum += self._step(self.batches.crop(index, offset, flip), self.labels[index])
-            if step in self.probe_steps and all_finite(self.network):
+            yield PlannedBatch(step, *batch)
+
+    def measure(self, step: int) -> None:
+        """Measure what is measured after `step`; mostly nothing."""
+        if step in self.probe_steps and all_finite(self.network):
+            with products_in("float32"):
                 self.probe.measure(step)
-            on_step()
-        self.epoch = epoch
-        self._validate(loss_sum.item() / n)
+
+    def end_epoch(self, loss: float) -> None:
+        """Validate, keep the weights and set `status`, after an epoch with this summed loss."""
+        self.epoch += 1
+        self._validate(loss / len(self.train_index))
         last = [values[-1] for values in self.history.values()]
         if not all_finite(self.network) or any(value is None for value in last):
             self.status = "diverged"
@@ -115,22 +148,31 @@ class Trainer:
         self.weights["last"] = self._parameters()
         accuracies = self.history["validation_accuracy"][1:]
         if accuracies.index(max(accuracies, key=lambda a: a or 0.0)) == len(accuracies) - 1:
-            self.best_epoch = epoch
+            self.best_epoch = self.epoch
             self.weights["best-validation"] = self.weights["last"]
-        if epoch == settings.epochs:
+        if self.epoch == self.configuration.training.epochs:
             self.status = "finished"
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One update; the batch's summed loss, not read back, so that nothing has to wait."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.network(images), labels)
-        torch.autograd.backward(loss)
+        with products_in(self.configuration.training.precision):
+            loss = F.cross_entropy(self._logits(images), labels)
+            torch.autograd.backward(loss)
         self.optimizer.step()
         return loss.detach() * len(labels)
 
+    def _logits(self, images: Tensor) -> Tensor:
+        precision = self.configuration.training.precision
+        if precision != "bf16":
+            return cast(Tensor, self.network(images))
+        parameters = dict(self.network.named_parameters())
+        return logits_with(self.network, parameters, self._feedback, images, precision)
+
     def _validate(self, train_loss: float | None) -> None:
         index = self.validation_index
-        found = evaluate(self.network, self.batches.centre, index, self.labels[index])
+        with products_in("float32"):
+            found = evaluate(self.network, self.batches.centre, index, self.labels[index])
         self.history["train_loss"].append(_finite(train_loss))
         self.history["validation_loss"].append(_finite(found.loss))
         self.history["validation_accuracy"].append(found.accuracy)
