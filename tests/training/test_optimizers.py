@@ -1,9 +1,13 @@
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from fa_audit.errors import AuditError
 from fa_audit.training.configuration import TrainingSettings
-from fa_audit.training.optimizers import build_optimizer
+from fa_audit.training.optimizers import build_optimizer, trained_parameters
+from fa_audit.training.trainer import Trainer
+from training.tiny import configuration, dataset, trained
 
 
 def adam_by_hand(w: np.ndarray, gradients: list[np.ndarray], lr: float, decay: float) -> np.ndarray:
@@ -29,3 +33,29 @@ def test_adam_is_the_published_one_with_l2_decay() -> None:
             optimizer.step()
         expected = adam_by_hand(start, gradients, 0.05, decay)
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-10)
+
+
+def test_layers_that_are_not_trained_stay_as_they_were_drawn() -> None:
+    run = configuration("fa_toeplitz", trained_layers=("fc2", "fc3"))
+    before, after = Trainer(run, dataset()), trained(run)
+    for name, parameter in after.network.named_parameters():
+        moved = not torch.equal(parameter, before.network.get_parameter(name))
+        assert moved == name.startswith(("fc2", "fc3")), name
+    assert after.probe.series["fc1"]["distance"] == [0.0] * len(after.probe.series["step"])
+    assert None not in after.probe.series["conv2"]["local_angle"]
+
+
+def test_all_layers_are_trained_unless_some_are_named() -> None:
+    network = Trainer(configuration(), dataset()).network
+    assert trained_parameters(network, configuration().training) == list(network.parameters())
+
+
+@pytest.mark.parametrize("name", ["fc9", "relu1", ""])
+def test_a_layer_that_cannot_be_trained_is_refused_by_name(name: str) -> None:
+    with pytest.raises(AuditError, match=f"trained_layers names '{name}'.*conv1, conv2, fc1"):
+        Trainer(configuration(trained_layers=("fc3", name)), dataset())
+
+
+def test_no_trained_layer_at_all_is_refused() -> None:
+    with pytest.raises(AuditError, match="trained_layers is empty"):
+        configuration(trained_layers=())

@@ -86,6 +86,8 @@ class TrainingSettings:
         optimizer: "adam" (β 0.9, 0.999, ε 1e-8).
         initialisation: "shared": the same initial weights under every rule, for one seed;
             "independent": every rule has its own.
+        trained_layers: Names of the layers that are trained, all others staying as they were drawn:
+            a control. None for all layers.
         precision: Arithmetic of the forward and backward pass in training: "float32"; "tf32",
             float32 with products in TF32, on CUDA alone; "bf16". Weights, the optimizer, the loss
             and every measurement are float32 or better.
@@ -99,6 +101,7 @@ class TrainingSettings:
     optimizer: str = "adam"
     initialisation: str = "shared"
     precision: str = "float32"
+    trained_layers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
@@ -118,6 +121,10 @@ class TrainingSettings:
         _require_choice("optimizer", self.optimizer, OPTIMIZERS)
         _require_choice("initialisation", self.initialisation, INITIALISATIONS)
         _require_choice("precision", self.precision, PRECISIONS)
+        _require(
+            self.trained_layers is None or len(self.trained_layers) > 0,
+            "trained_layers is empty; name at least one layer, or leave it out to train all",
+        )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fa_audit.networks import build_network
 from fa_audit.rules import RULES, convert
 from fa_audit.streams import stream
 from fa_audit.training.configuration import RunConfiguration
-from fa_audit.training.optimizers import build_optimizer
+from fa_audit.training.optimizers import build_optimizer, trained_parameters
 from fa_audit.training.precision import (
     initial_feedback,
     logits_with,
@@ -84,7 +84,7 @@ class Trainer:
         self.batches = Batches(images, dataset.mean, dataset.std, data.crop)
         self.train_index, self.validation_index = split_indices(configuration, dataset)
         self.network = untrained_network(configuration, dataset).to(self.device)
-        self.optimizer = build_optimizer(self.network.parameters(), settings)
+        self.optimizer = build_optimizer(trained_parameters(self.network, settings), settings)
         self._feedback = lowered(initial_feedback(self.network), settings.precision)
         self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
         probed = self.validation_index[: configuration.probe.images]
@@ -155,7 +155,7 @@ class Trainer:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One update; the batch's summed loss, not read back, so that nothing has to wait."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         with products_in(self.configuration.training.precision):
             loss = F.cross_entropy(self._logits(images), labels)
             torch.autograd.backward(loss)
