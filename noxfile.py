@@ -35,6 +35,20 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def cross(session: nox.Session) -> None:
+    """CKA and effective rank against other packages."""
+    session.install("-e", ".[test,cross]")
+    session.run("pytest", "tests/metrics/test_cross_checks.py", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The report in headless Chromium; Debian: `apt install chromium` first."""
+    session.install("-e", ".[test,browser]")
+    session.run("pytest", "tests/report", *session.posargs)
+
+
+@nox.session(default=False)
 def mutations(session: nox.Session) -> None:
     """Print which checks catch which broken variant."""
     session.install("-e", ".[test]")

@@ -28,9 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "study": BELOW_TRAINING | {"training"},
     # Judging never trains: of what lies below the study it knows the data's fingerprints alone.
     "audit": FOUNDATION | {"study", "data"},
+    # The page counts what a network costs, which needs one built, not trained.
+    "report": BELOW_MEASURE | {"measure", "study", "audit"},
     "quick": set(),
     "conformance": FOUNDATION | {"rules"},
-    "cli": BELOW_TRAINING | {"training", "study", "audit", "quick", "conformance"},
+    "cli": BELOW_TRAINING | {"training", "study", "audit", "report", "quick", "conformance"},
     "__main__": {"cli"},
     "__init__": {"errors", "rules", "measure"},
 }

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fa_audit import AuditError, compare
-from fa_audit.measure import measured_layers
+from fa_audit.measure import Pair, Similarity, compare_many, measured_layers
 from fa_audit.streams import stream
 from measure.networks import images, same, small_network, trace
 from oracles import metrics_twins as twins
@@ -146,7 +146,193 @@ def test_measured_layers_are_the_linear_and_convolutional_ones_in_order() -> Non
 def test_the_table_names_estimator_number_of_images_and_layers() -> None:
     network = small_network(1)
     lines = str(compare(network, network, images(8))).splitlines()
-    assert lines[0] == "linear CKA, debiased HSIC summed over minibatches; n = 8"
+    assert lines[0] == (
+        "linear CKA, debiased HSIC summed over minibatches of all images, each weighted by its n; "
+        "n = 8"
+    )
     assert lines[1].split() == list(LAYERS)
     assert [line.split()[0] for line in lines[2:]] == list(LAYERS)
     assert lines[2].split()[1] == lines[4].split()[3] == "1.000"
+
+
+# Subsets and shuffled images
+
+
+def members(n: int, seed: int) -> Tensor:
+    """About half of n images."""
+    return torch.rand(n, generator=torch.Generator().manual_seed(seed)) < 0.5
+
+
+def test_a_subset_has_of_each_batch_of_all_images_those_that_belong_to_it() -> None:
+    first, second, x = small_network(1), small_network(2), images(65)
+    subset = members(65, 0)
+    found = compare(first, second, x, subset=subset, batch_size=16, passes=2, seed=5)
+    orders = [torch.randperm(65, generator=stream(5, "measurement", "cka", k))[:64] for k in (0, 1)]
+    order = torch.cat(orders)
+    expected = twins.minibatch_cka(
+        outputs(first, x[order]), outputs(second, x[order]), 16, subset[order].numpy()
+    )
+    np.testing.assert_allclose(found.matrix.numpy(), expected, atol=2e-6)
+    counts = [int(subset[batch].sum()) for batch in order.split(16)]
+    assert min(counts) >= 4
+    assert (found.images, found.batch_size, found.passes) == (round(sum(counts) / 2), 16, 2)
+
+
+def test_a_batch_with_fewer_than_four_images_of_a_subset_gives_nothing() -> None:
+    first, second, x = small_network(1), small_network(2), images(24)
+    order = torch.randperm(24, generator=stream(0, "measurement", "cka", 0))
+    subset = torch.zeros(24, dtype=torch.bool)
+    subset[order[:3]] = subset[order[12:20]] = True  # three of the first batch, eight of the second
+    found = compare(first, second, x, subset=subset, batch_size=12)
+    assert found.images == 8
+    alone = compare(first, second, x[order[12:20]])
+    np.testing.assert_allclose(found.matrix.numpy(), alone.matrix.numpy(), atol=1e-6)
+
+
+def test_a_subset_of_all_images_is_all_images() -> None:
+    first, second, x = small_network(1), small_network(2), images(30)
+    whole = torch.ones(30, dtype=torch.bool)
+    found = compare(first, second, x, subset=whole, batch_size=10)
+    assert torch.equal(found.matrix, compare(first, second, x, batch_size=10).matrix)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_subset_that_never_has_four_images_in_a_batch_is_refused(count: int) -> None:
+    subset = torch.arange(20) < count
+    with pytest.raises(
+        AuditError, match=rf"^CKA needs at least 4 images .* of {count} images of a subset "
+    ):
+        compare(small_network(1), small_network(2), images(20), subset=subset)
+
+
+@pytest.mark.parametrize(
+    "subset", [torch.arange(20), torch.ones(19, dtype=torch.bool), torch.ones(20)]
+)
+def test_a_subset_that_does_not_fit_the_images_is_refused(subset: Tensor) -> None:
+    with pytest.raises(AuditError, match=r"^the subset of pair first~second must be a bool \[20\]"):
+        compare(small_network(1), small_network(2), images(20), subset=subset)
+
+
+def test_shuffled_images_leave_no_similarity_of_a_network_with_itself() -> None:
+    network, x = small_network(1), images(600)
+    subset = members(600, 1)
+    for chosen in (None, subset):
+        found = compare(network, network, x, subset=chosen, shuffled=True, batch_size=100)
+        assert found.matrix.abs().max() < 0.1
+        assert not torch.allclose(found.matrix, found.matrix.T)
+    again = compare(network, network, x, subset=subset, shuffled=True, batch_size=100)
+    assert torch.equal(found.matrix, again.matrix)
+
+
+def test_shuffling_moves_the_columns_images_and_leaves_those_of_the_rows() -> None:
+    first, second, x = small_network(1), small_network(2), images(12)
+    order = torch.randperm(12, generator=stream(4, "measurement", "cka", 0))
+    moved = order[torch.randperm(12, generator=stream(4, "measurement", "shuffle", 0, 0))]
+    expected = twins.minibatch_cka(outputs(first, x[order]), outputs(second, x[moved]), 12)
+    found = compare(first, second, x, shuffled=True, seed=4)
+    np.testing.assert_allclose(found.matrix.numpy(), expected, atol=2e-6)
+
+
+# Many pairs in one pass
+
+NAMES = ("a", "b", "c")
+
+
+def many_pairs(n: int) -> list[Pair]:
+    half, other = members(n, 2), members(n, 3)
+    return [
+        Pair("a", "b"),
+        Pair("a", "b", half),
+        Pair("b", "c", half),
+        Pair("c", "a", other),
+        Pair("b", "b", half, shuffled=True),
+        Pair("c", "c"),
+    ]
+
+
+def test_each_pair_of_many_is_to_the_bit_what_it_is_alone() -> None:
+    networks = {name: small_network(seed) for seed, name in enumerate(NAMES)}
+    x, pairs = images(50), many_pairs(50)
+    together = compare_many(networks, pairs, x, batch_size=16, passes=2, seed=1)
+    for pair, found in zip(pairs, together, strict=True):
+        alone = compare(
+            networks[pair.rows],
+            networks[pair.columns],
+            x,
+            subset=pair.subset,
+            shuffled=pair.shuffled,
+            batch_size=16,
+            passes=2,
+            seed=1,
+        )
+        assert isinstance(found, Similarity)
+        assert torch.equal(found.matrix, alone.matrix)
+        assert found.images == alone.images
+
+
+def test_each_network_runs_once_per_batch_and_those_without_a_pair_not_at_all() -> None:
+    runs = dict.fromkeys((*NAMES, "d"), 0)
+
+    def counted(name: str) -> nn.Module:
+        network = small_network(0)
+
+        def count(*_: object) -> None:
+            runs[name] += 1
+
+        network.register_forward_pre_hook(count)
+        return network
+
+    networks = {name: counted(name) for name in runs}
+    compare_many(networks, many_pairs(50), images(50), batch_size=16, passes=2)
+    assert runs == {"a": 6, "b": 6, "c": 6, "d": 0}
+
+
+def test_a_pair_without_a_similarity_says_why_and_leaves_the_others_alone() -> None:
+    dead, exploded, whole, other = (small_network(seed) for seed in range(4))
+    nn.init.zeros_(dead.fc1.weight)
+    nn.init.constant_(exploded.fc2.weight, 1e30)
+    networks = {"dead": dead, "exploded": exploded, "whole": whole, "other": other}
+    pairs = [
+        Pair("whole", "other"),
+        Pair("dead", "whole"),
+        Pair("whole", "exploded"),
+        Pair("whole", "other", torch.zeros(20, dtype=torch.bool)),
+    ]
+    fine, *errors = compare_many(networks, pairs, images(20), batch_size=10)
+    assert isinstance(fine, Similarity)
+    assert torch.equal(fine.matrix, compare(whole, other, images(20), batch_size=10).matrix)
+    for error, sentence in zip(
+        errors, ("self-HSIC is not a positive", "overflowing values", "of 0 images"), strict=True
+    ):
+        assert isinstance(error, AuditError)
+        assert sentence in str(error)
+
+
+@pytest.mark.cuda
+def test_on_cuda_pairs_have_the_similarities_that_they_have_on_the_cpu() -> None:
+    networks = {name: small_network(seed) for seed, name in enumerate(NAMES)}
+    x, pairs = images(50), many_pairs(50)
+    here = compare_many(networks, pairs, x, batch_size=16, passes=2)
+    for network in networks.values():
+        network.cuda()
+    for a, b in zip(
+        here, compare_many(networks, pairs, x.cuda(), batch_size=16, passes=2), strict=True
+    ):
+        assert isinstance(a, Similarity)
+        assert isinstance(b, Similarity)
+        assert a.images == b.images
+        torch.testing.assert_close(a.matrix, b.matrix, atol=1e-4, rtol=0)
+
+
+def test_a_pair_that_names_no_network_is_refused() -> None:
+    with pytest.raises(AuditError, match=r"^a pair names the network 'b'; choose from: a$"):
+        compare_many({"a": small_network(0)}, [Pair("a", "b")], images(8))
+
+
+def test_a_network_without_a_layer_to_measure_is_refused() -> None:
+    with pytest.raises(AuditError, match=r"^the second network has no Linear or Conv2d layer"):
+        compare(small_network(0), nn.Sequential(nn.ReLU()), images(8))
+
+
+def test_no_pairs_give_nothing() -> None:
+    assert compare_many({"a": small_network(0)}, [], images(8)) == []

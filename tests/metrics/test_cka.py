@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
 from fa_audit.metrics import cka, cka_features, gram, hsic
+from fa_audit.metrics.cka import BLOCK
 from oracles import metrics_twins as twins
 
 seeds = st.integers(0, 2**31)
@@ -78,6 +79,19 @@ def test_all_but_the_first_dimension_are_flattened(normal):
 def test_self_hsic_is_never_negative(normal, seed, n, p):
     K = gram(normal(seed, n, p))
     assert hsic(K, K) >= 0
+
+
+def test_gram_matrices_larger_than_a_block_are_whole_and_symmetric(normal):
+    X = normal(0, 2 * BLOCK + 7, 5)
+    K = gram(X)
+    torch.testing.assert_close(K, torch.from_numpy(twins.gram(X)), rtol=1e-10, atol=1e-10)
+
+
+def test_channels_that_lie_last_in_memory_change_nothing(normal):
+    X = normal(0, 12, 5, 3, 4)
+    last = X.contiguous(memory_format=torch.channels_last)
+    assert last.stride() != X.stride()
+    torch.testing.assert_close(gram(last), gram(X), rtol=1e-12, atol=1e-12)
 
 
 def test_hsic_of_two_matrices_may_be_negative(normal):

@@ -1,19 +1,28 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
-from fa_audit.metrics import MinibatchCKA, cka, gram
+from fa_audit.metrics import CentredGrams, MinibatchCKA, cka, gram, hsic
 from oracles import metrics_twins as twins
 
 
-def over_batches(layers_a, layers_b, size):
+def centred(layers, batch=slice(None)):
+    return CentredGrams([gram(X[batch]) for X in layers])
+
+
+def over_batches(layers_a, layers_b, size, members=None):
+    """Over consecutive batches: of each the members, where there are 4 or more."""
     sums = MinibatchCKA()
-    for start in range(0, len(layers_a[0]), size):
-        batch = slice(start, start + size)
-        sums.update([gram(X[batch]) for X in layers_a], [gram(Y[batch]) for Y in layers_b])
+    for batch in torch.arange(len(layers_a[0])).split(size):
+        chosen = batch if members is None else batch[members[batch]]
+        if len(chosen) >= 4:
+            sums.update(centred(layers_a, chosen), centred(layers_b, chosen))
     return sums
 
 
@@ -82,14 +91,15 @@ def test_a_batch_without_signal_adds_nothing(normal):
     X, Y = normal(0, 12, 5), normal(1, 12, 5)
     sums = over_batches([X], [Y], 12)
     before = sums.matrix()
-    constant = gram(torch.full((12, 5), 0.1))
-    sums.update([constant], [constant])
+    constant = centred([torch.full((12, 5), 0.1)])
+    sums.update(constant, constant)
     torch.testing.assert_close(sums.matrix(), before)
 
 
 def test_a_layer_without_signal_in_any_batch_is_refused(normal):
     sums = MinibatchCKA()
-    sums.update([gram(normal(0, 12, 5))], [gram(normal(1, 12, 5)), torch.zeros(12, 12)])
+    dead = CentredGrams([gram(normal(1, 12, 5)), torch.zeros(12, 12)])
+    sums.update(centred([normal(0, 12, 5)]), dead)
     with pytest.raises(AuditError, match="self-HSIC"):
         sums.matrix()
 
@@ -100,30 +110,82 @@ def test_no_batch_is_refused():
 
 
 def test_layers_that_change_between_batches_are_refused(normal):
-    K = gram(normal(0, 8, 3))
+    X = normal(0, 8, 3)
     sums = MinibatchCKA()
-    sums.update([K, K], [K, K])
+    sums.update(centred([X, X]), centred([X, X]))
     with pytest.raises(AuditError, match="same layers in every batch"):
-        sums.update([K], [K, K])
+        sums.update(centred([X]), centred([X]))
+    assert (sums.n, sums.batches) == (8, 1)
 
 
 def test_batches_that_do_not_match_are_refused(normal):
     K, small = gram(normal(0, 8, 3)), gram(normal(0, 6, 3))
-    with pytest.raises(AuditError, match="8 and 6 samples"):
-        MinibatchCKA().update([K], [small])
-    with pytest.raises(AuditError, match="all of the same samples"):
-        MinibatchCKA().update([K, small], [K])
-    with pytest.raises(AuditError, match="one square Gram matrix per layer"):
-        MinibatchCKA().update([], [K])
-    with pytest.raises(AuditError, match="NaN"):
-        MinibatchCKA().update([K * math.nan], [K])
-
-
-def test_a_refused_batch_leaves_the_sums_alone(normal):
-    K = gram(normal(0, 8, 3))
     sums = MinibatchCKA()
-    sums.update([K], [K])
-    with pytest.raises(AuditError):
-        sums.update([K], [K * math.nan])
-    assert (sums.n, sums.batches) == (8, 1)
-    assert sums.matrix().item() == pytest.approx(1, abs=1e-12)
+    with pytest.raises(AuditError, match="8 and 6 samples"):
+        sums.update(CentredGrams([K]), CentredGrams([small]))
+    assert (sums.n, sums.batches) == (0, 0)
+    with pytest.raises(AuditError, match="all of the same samples"):
+        CentredGrams([K, small])
+    with pytest.raises(AuditError, match="one square Gram matrix per layer"):
+        CentredGrams([])
+    with pytest.raises(AuditError, match="NaN"):
+        CentredGrams([K * math.nan])
+
+
+# Subsets: of each batch the samples that belong to one
+
+
+@given(st.integers(0, 2**31))
+def test_a_subset_matches_the_twin(normal, seed):
+    layers_a = [normal(seed, 30, 6) + 1]
+    layers_b = [layers_a[0][:, :3] + normal(seed + 1, 30, 3), normal(seed + 2, 30, 20)]
+    members = normal(seed + 3, 30) < 0.5
+    members[:7] = True  # one batch at least has enough of them
+    expected = twins.minibatch_cka(
+        [F.numpy() for F in layers_a], [F.numpy() for F in layers_b], 10, members.numpy()
+    )
+    found = over_batches(layers_a, layers_b, 10, members)
+    np.testing.assert_allclose(found.matrix().numpy(), expected, atol=1e-10)
+    counts = [int(members[start : start + 10].sum()) for start in (0, 10, 20)]
+    assert found.n == sum(count for count in counts if count >= 4)
+
+
+def test_rows_and_columns_of_a_gram_matrix_are_those_of_the_subset_alone(normal):
+    """HSIC₁ does not see where features are centred, so one Gram matrix serves all subsets."""
+    X, Y = normal(0, 20, 7) + 3, normal(1, 20, 5) - 2
+    members = torch.tensor([3, 4, 8, 11, 12, 19])
+    K, L = (gram(F)[members][:, members] for F in (X, Y))
+    together = CentredGrams(torch.stack([K, L]))
+    alone = centred([X, Y], members)
+    torch.testing.assert_close(together.hsic(together), alone.hsic(alone), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(together.self_hsic(), together.hsic(together).diagonal())
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["numerator", "denominator"])
+def test_sums_over_batches_are_unbiased_whatever_the_numbers_of_a_subset_in_them(normal, same):
+    """Over all batches there can be, Σ w HSIC₁ / Σ w is HSIC₁ of the whole subset, w = n_b.
+
+    Five of nine samples make a batch; of the subset's seven, three to five are in it.
+    """
+    X = normal(0, 9, 3)
+    Y = X if same else normal(1, 9, 2) + X[:, :2]
+    members = torch.tensor([True] * 7 + [False] * 2)
+    weighted, weights = 0.0, {}
+    for batch in map(list, itertools.combinations(range(9), 5)):
+        chosen = torch.tensor(batch)[members[batch]]
+        n = len(chosen)
+        weights[n] = weights.get(n, 0) + n
+        if n >= 4:
+            weighted += n * hsic(gram(X[chosen]), gram(Y[chosen])).item()
+    assert set(weights) == {3, 4, 5}
+    whole = hsic(gram(X[members]), gram(Y[members])).item()
+    assert weighted / (weights[4] + weights[5]) == pytest.approx(whole, rel=1e-12)
+
+
+def test_the_mean_over_all_orders_of_the_columns_images_is_zero(normal):
+    """Shuffling within a batch is a null without bias: fixed points make up for the rest."""
+    K, L = gram(normal(0, 5, 3)), gram(normal(1, 5, 2) + normal(0, 5, 2))
+    orders = list(map(list, itertools.permutations(range(5))))
+    values = [hsic(K, L[order][:, order]).item() for order in orders]
+    assert max(values) > 0.1
+    assert sum(values) / len(values) == pytest.approx(0, abs=1e-12)

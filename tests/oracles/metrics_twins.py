@@ -61,18 +61,29 @@ def cka(X: ArrayLike, Y: ArrayLike, hsic=hsic_debiased) -> float:
     return hsic(K, L) / math.sqrt(hsic(K, K) * hsic(L, L))
 
 
-def minibatch_cka(layers_a: list[Array], layers_b: list[Array], size: int) -> Array:
-    """Sums of HSIC₁ over consecutive batches of `size` samples, the ratio at the end."""
+def minibatch_cka(
+    layers_a: list[Array], layers_b: list[Array], size: int, members: ArrayLike | None = None
+) -> Array:
+    """Sums of HSIC₁ over consecutive whole batches of `size` samples, the ratio at the end.
+
+    Of each batch only the samples that `members` says, and only where these are 4 or more; each
+    batch counts as often as it has such samples.
+    """
     result = np.zeros((len(layers_a), len(layers_b)))
+    chosen = np.ones(len(layers_a[0]), dtype=bool) if members is None else np.asarray(members)
     for i, X in enumerate(layers_a):
         for j, Y in enumerate(layers_b):
             cross = own_x = own_y = 0.0
-            for start in range(0, len(X), size):
-                K, L = (flat(F[start : start + size]) for F in (X, Y))
+            for start in range(0, len(X) - size + 1, size):
+                batch = np.arange(start, start + size)
+                batch = batch[chosen[batch]]
+                if len(batch) < 4:
+                    continue
+                K, L = (flat(F[batch]) for F in (X, Y))
                 K, L = K @ K.T, L @ L.T
-                cross += hsic_debiased(K, L)
-                own_x += hsic_debiased(K, K)
-                own_y += hsic_debiased(L, L)
+                cross += len(batch) * hsic_debiased(K, L)
+                own_x += len(batch) * hsic_debiased(K, K)
+                own_y += len(batch) * hsic_debiased(L, L)
             result[i, j] = cross / math.sqrt(own_x * own_y)
     return result
 

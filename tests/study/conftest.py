@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from fa_audit.study.cells import RunCell
+from fa_audit.study.run import OutputFolder
 from fa_audit.study.spec import Study
-from study.tiny import do, write_study
+from study.tiny import do, run_cells, write_study
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +15,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     study = write_study(folder)
     do(study, folder)
     return study, folder
+
+
+@pytest.fixture(scope="session")
+def output(finished: tuple[Study, Path]) -> OutputFolder:
+    return OutputFolder(finished[1])
+
+
+@pytest.fixture(scope="session")
+def runs(finished: tuple[Study, Path]) -> list[RunCell]:
+    return run_cells(finished[0])

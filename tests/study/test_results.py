@@ -1,69 +1,21 @@
-"""What the ledger says of runs and comparisons, against slow readings of the same networks."""
+"""What the ledger says of runs, against slow readings of the same networks."""
 
 import math
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
-from fa_audit.measure import compare
-from fa_audit.metrics import cka
-from fa_audit.networks import NETWORKS
 from fa_audit.rules import RULES
-from fa_audit.study.cells import ComparisonCell, RunCell
-from fa_audit.study.ledger import Record
-from fa_audit.study.results import (
-    comparison_images,
-    comparison_measurements,
-    measurement,
-    run_measurements,
-    trained_network,
-)
-from fa_audit.study.run import OutputFolder, load_weights
-from fa_audit.study.spec import ComparisonSettings, Study
-from fa_audit.training.trainer import split_indices, untrained_network
-from study.tiny import comparison_cells, dataset, run_cells
+from fa_audit.study.cells import RunCell
+from fa_audit.study.results import measurement, run_measurements
+from fa_audit.study.run import OutputFolder
+from fa_audit.training.trainer import split_indices
+from study.reading import LAYERS, assert_complete, centre, nine_digits, predictions, record
+from study.tiny import dataset
 from training.tiny import INCOMPARABLE, configuration, trained
 from training.tiny import finished as finished_run
 
-LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 CHECKPOINTS = ("best-validation", "last")
-DEVICE = torch.device("cpu")
-nine_digits = {"rel": 1e-8, "abs": 1e-12}
-
-
-@pytest.fixture(scope="module")
-def output(finished: tuple[Study, Path]) -> OutputFolder:
-    return OutputFolder(finished[1])
-
-
-@pytest.fixture(scope="module")
-def runs(finished: tuple[Study, Path]) -> list[RunCell]:
-    return run_cells(finished[0])
-
-
-def record(output: OutputFolder, cell: RunCell | ComparisonCell) -> Record:
-    found = output.find(cell)
-    assert found is not None
-    return found
-
-
-def centre(pixels: Tensor) -> Tensor:
-    """uint8 [n, 32, 32, 3] → the stand-in's normalised 24 × 24 centres [n, 3, 24, 24]."""
-    return (pixels[:, 4:28, 4:28].permute(0, 3, 1, 2) / 255 - 0.5) / 0.2
-
-
-def predictions(run: RunCell, output: OutputFolder, checkpoint: str, images: Tensor) -> Tensor:
-    """Predicted labels of the stored weights, one image at a time."""
-    weights = load_weights(output.weights(run), checkpoint)
-    network = untrained_network(run.run, dataset())
-    network.load_state_dict(weights, strict=False)
-    with torch.no_grad():
-        return torch.stack([network(image[None])[0].argmax() for image in images])
 
 
 # One run
@@ -140,18 +92,6 @@ def test_probed_quantities_are_read_at_start_lowest_and_end(
         assert distance == {name: found.series["probe"][name]["distance"][-1] for name in LAYERS}
 
 
-def assert_complete(measurements: dict[str, dict[str, Any]]) -> None:
-    """Estimator, n and unit beside every value, a reason beside every value that is not there."""
-    __tracebackhide__ = True
-    for name, found in measurements.items():
-        assert found["estimator"], name
-        assert found["unit"], name
-        assert isinstance(found["n"], int), name
-        missing = {at for at, value in found["values"].items() if value is None}
-        assert set(found.get("undefined", {})) == missing, name
-        assert all(found.get("undefined", {}).values()), f"{name} gives no reason"
-
-
 @pytest.mark.parametrize("rule", RULES)
 def test_no_number_travels_alone_and_what_is_undefined_says_why(rule: str) -> None:
     found = run_measurements(finished_run(rule))
@@ -190,127 +130,3 @@ def test_a_measurement_names_only_what_is_undefined() -> None:
         "undefined": {"b": "no data"},
     }
     assert "undefined" not in measurement("mean", 3, "%", {"a": 1.0})
-
-
-# Two runs compared
-
-
-def test_compared_images_are_validation_and_test_images_as_centre_crops(
-    runs: list[RunCell],
-) -> None:
-    images, labels = comparison_images(runs[0].run, dataset(), DEVICE)
-    _, validation = split_indices(runs[0].run, dataset())
-    pixels = torch.cat([dataset().train.pixels[validation], dataset().test.pixels])
-    torch.testing.assert_close(images, centre(pixels))
-    expected = torch.cat([dataset().train.labels[validation], dataset().test.labels])
-    assert torch.equal(labels, expected)
-
-
-def test_subsets_and_similarities_are_those_of_the_stored_weights(
-    finished: tuple[Study, Path], output: OutputFolder
-) -> None:
-    undefined = 0
-    for cell in comparison_cells(finished[0]):
-        assert cell.columns.id == "bp"
-        found = record(output, cell).measurements
-        images, labels = comparison_images(cell.rows.run, dataset(), DEVICE)
-        rows, columns = (
-            predictions(run, output, "best-validation", images) == labels
-            for run in (cell.rows, cell.columns)
-        )
-        subsets = {
-            "all": torch.ones(len(labels), dtype=torch.bool),
-            "both-right": rows & columns,
-            "reference-right-only": columns & ~rows,
-        }
-        sizes = {name: int(chosen.sum()) for name, chosen in subsets.items()}
-        assert found["subset_size"]["values"] == sizes
-        networks = [
-            trained_network(
-                run.run, dataset(), load_weights(output.weights(run), "best-validation")
-            )
-            for run in (cell.rows, cell.columns)
-        ]
-        for name, chosen in subsets.items():
-            stated = found[f"cka/{name}"]
-            if sizes[name] < 4:
-                undefined += 1
-                continue
-            expected = compare(*networks, images[chosen], batch_size=16, seed=cell.seed)
-            assert stated["n"] == expected.images
-            assert (stated["batch_size"], stated["passes"]) == (expected.batch_size, 1)
-            p = [25_600, 2_304, 384, 192, 10]
-            assert stated["p"] == {"rows": p, "columns": p}
-            for i, row in enumerate(LAYERS):
-                for j, column in enumerate(LAYERS):
-                    value = expected.matrix[i, j].item()
-                    assert stated["values"][f"{row}/{column}"] == pytest.approx(
-                        value, **nine_digits
-                    )
-        assert_complete(dict(found))
-    assert undefined < 4  # most subsets were large enough to be looked at
-
-
-def constant(weights: dict[str, Tensor], label: int) -> dict[str, Tensor]:
-    """The same weights, but the network always says `label`."""
-    bias = torch.zeros(10)
-    bias[label] = 1e6
-    return {**weights, "fc3.bias": bias}
-
-
-def test_a_subset_with_fewer_than_four_images_is_undefined_and_says_so(
-    finished: tuple[Study, Path], output: OutputFolder
-) -> None:
-    cell = comparison_cells(finished[0])[0]
-    rows, columns = (
-        constant(load_weights(output.weights(run), "last"), label)
-        for run, label in ((cell.rows, 0), (cell.columns, 1))
-    )
-    found = comparison_measurements(cell, dataset(), rows, columns, DEVICE)
-    ones = int((comparison_images(cell.rows.run, dataset(), DEVICE)[1] == 1).sum())
-    sizes = {"all": 110.0, "both-right": 0.0, "reference-right-only": float(ones)}
-    assert found["subset_size"]["values"] == sizes
-    empty = found["cka/both-right"]
-    assert empty["n"] == 0
-    assert set(empty["values"].values()) == {None}
-    assert len(empty["undefined"]) == 25
-    reason = "CKA needs batches of at least 4 images, got 0: give more images"
-    assert set(empty["undefined"].values()) == {reason}
-    assert_complete(found)
-
-
-class Upside(nn.Module):
-    """Registers its last layer first."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.last = nn.Linear(6, classes)
-        self.first = nn.Linear(3 * 24 * 24, 6)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.last(self.first(images.flatten(1)).relu())
-        return logits
-
-
-def test_similarities_are_named_after_the_layers_whatever_their_order(
-    finished: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(NETWORKS, "upside", Upside)
-    run = replace(finished_run("bp").configuration, network="upside")
-    one, other = (RunCell("x", replace(run, seed=seed)) for seed in (0, 1))
-    cell = ComparisonCell(one, other, ComparisonSettings(batch_size=110))
-    weights = [untrained_network(cell.run, dataset()).state_dict() for cell in (one, other)]
-    values = comparison_measurements(cell, dataset(), *weights, DEVICE)["cka/all"]["values"]
-    images, _ = comparison_images(run, dataset(), DEVICE)
-    first, last = [], []
-    for state in weights:
-        hidden = images.flatten(1) @ state["first.weight"].T + state["first.bias"]
-        first.append(hidden)
-        last.append(hidden.relu() @ state["last.weight"].T + state["last.bias"])
-    for name, X, Y in (
-        ("first/first", first[0], first[1]),
-        ("first/last", first[0], last[1]),
-        ("last/first", last[0], first[1]),
-        ("last/last", last[0], last[1]),
-    ):
-        assert values[name] == pytest.approx(cka(X.double(), Y.double()), abs=1e-5), name

@@ -3,16 +3,22 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from fa_audit.errors import AuditError
-from fa_audit.study.cells import study_cells
+from fa_audit.study import run
+from fa_audit.study.cells import ComparisonCell, study_cells
+from fa_audit.study.comparisons import comparison_measurements
+from fa_audit.study.results import Measurements
 from fa_audit.study.run import OutputFolder, epochs_of, load_weights, open_cells
+from fa_audit.study.selection import select
 from fa_audit.study.spec import Study, load_study
 from fa_audit.training.trainer import CHECKPOINTS
 from study.tiny import (
@@ -103,6 +109,7 @@ def test_a_record_says_where_its_numbers_come_from(finished: tuple[Study, Path])
             "torch",
             "device",
             "threads",
+            "replicas",
             "data",
             "seconds",
             "finished",
@@ -139,6 +146,75 @@ def test_more_seeds_are_added_to_the_ones_that_are_there(
     assert results(tmp_path / "out") == results(folder)
 
 
+# Comparisons of one seed are made together
+
+PAIRS = ("fa_toeplitz~bp", "bp~bp.other-seed", "untrained~bp", "bp~bp.shuffled")
+
+
+@pytest.fixture
+def compared_together(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What each pass over the images compared, filled while a study runs."""
+    seen: list[list[str]] = []
+
+    def recorded(cells: Sequence[ComparisonCell], *arguments: Any) -> list[Measurements]:
+        seen.append([f"{cell.id}:{cell.seed}" for cell in cells])
+        return comparison_measurements(cells, *arguments)
+
+    monkeypatch.setattr(run, "comparison_measurements", recorded)
+    return seen
+
+
+def test_comparisons_of_one_seed_share_a_pass_as_soon_as_their_runs_are_done(
+    tmp_path: Path, compared_together: list[list[str]]
+) -> None:
+    listed = ", ".join(f'"{pair}"' for pair in PAIRS)
+    study = write_study(tmp_path, ('["fa_toeplitz~bp"]', f"[{listed}]"))
+    do(study, tmp_path)
+    assert compared_together == [
+        ["fa_toeplitz~bp:0", "untrained~bp:0", "bp~bp.shuffled:0"],
+        ["bp~bp.other-seed:0"],  # has to wait for BP at the other seed
+        ["fa_toeplitz~bp:1", "untrained~bp:1", "bp~bp.shuffled:1"],
+    ]
+    assert len(records(tmp_path)) == 4 + 7
+
+
+def test_a_comparison_that_another_process_makes_is_left_to_it(
+    finished: tuple[Study, Path], tmp_path: Path, compared_together: list[list[str]]
+) -> None:
+    study = write_study(tmp_path, ('["fa_toeplitz~bp"]', '["fa_toeplitz~bp", "untrained~bp"]'))
+    for kind in ("ledger", "weights"):
+        shutil.copytree(finished[1] / kind, tmp_path / kind)
+    output = OutputFolder(tmp_path)
+    for cell in comparison_cells(study):
+        (tmp_path / "ledger" / f"{cell.stem}.json").unlink(missing_ok=True)
+    first, *_ = comparison_cells(study)
+    advances: list[float] = []
+
+    def advance(epochs: float) -> None:
+        advances.append(epochs)
+        if len(advances) == 3:  # all but the one that is held
+            lock.release()
+
+    (tmp_path / "locks").mkdir()
+    lock = FileLock(tmp_path / "locks" / f"{first.hash}.lock")
+    lock.acquire()
+    run.work(study, output, dataset(), torch.device("cpu"), run.Progress(advance))
+    assert compared_together == [
+        ["untrained~bp:0"],
+        ["fa_toeplitz~bp:1", "untrained~bp:1"],
+        ["fa_toeplitz~bp:0"],
+    ]
+
+
+def test_networks_that_were_never_trained_need_no_run(
+    tmp_path: Path, compared_together: list[list[str]]
+) -> None:
+    study = write_study(tmp_path, ('["fa_toeplitz~bp"]', '["untrained~untrained.other-seed"]'))
+    do(select(study, ["untrained~untrained.other-seed"]), tmp_path)
+    assert compared_together == [["untrained~untrained.other-seed:0"]]
+    assert len(records(tmp_path)) == 1
+
+
 # What is missing or damaged is made again, to the same numbers
 
 
@@ -164,7 +240,7 @@ def test_missing_weights_that_a_comparison_needs_are_trained_again(
     assert results(folder) == results(finished[1])
     assert before.items() <= snapshot(folder).items()  # no record was written a second time
     weights = sorted((folder / "weights").iterdir())
-    assert {path.stem for path in weights} == {comparison.rows.stem, comparison.columns.stem}
+    assert {path.stem for path in weights} == {run.stem for run in comparison.runs}
     for path in weights:
         assert path.read_bytes() == (finished[1] / "weights" / path.name).read_bytes()
 
@@ -230,7 +306,7 @@ def test_a_diverged_run_is_recorded_and_the_study_goes_on(tmp_path: Path) -> Non
     study = write_study(
         tmp_path,
         ("seeds = [0, 1]", "seeds = [0]"),
-        ('reference = "bp"\n', 'reference = "calm"\n'),
+        ('pairs = ["fa_toeplitz~bp"]', 'pairs = ["bp~calm", "fa_toeplitz~calm"]'),
         ('rule = "bp"\n', f'rule = "bp"\nlearning_rate = 1e30\n\n{calm}'),
         ('rule = "fa_toeplitz"\n', 'rule = "fa_toeplitz"\nlearning_rate = 1e30\n'),
     )

@@ -1,3 +1,4 @@
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ QUICK = Path(fa_audit.__file__).parent / "quick"
 REPRODUCTIONS = Path(__file__).parents[2] / "reproductions"
 
 BP, TOEPLITZ = 'rule = "bp"\n', 'rule = "fa_toeplitz"\nfeedback_scale = 0.01\n'
+PAIRS = 'pairs = ["fa_toeplitz~bp"]\n'
 FIVE_RULES = {"bp", "fa_random", "fa_toeplitz", "usf_init", "usf_sn"}
 TABLES = TINY[TINY.index("[data]") : TINY.index("[[configurations]]")]
 
@@ -23,23 +25,71 @@ TABLES = TINY[TINY.index("[data]") : TINY.index("[[configurations]]")]
 def test_a_study_of_the_project_runs_all_five_rules_against_backpropagation(folder: Path) -> None:
     study = load_study(folder)
     assert study.name == folder.name
-    assert set(study.configurations) == FIVE_RULES
-    assert study.reference == "bp"
-    assert len(list(study_cells(study))) == len(study.seeds) * (5 + 4)
+    assert set(study.configurations) >= FIVE_RULES
+    published = {f"{rule}~bp" for rule in FIVE_RULES - {"bp"}}
+    controls = {"bp~bp.other-seed", "untrained~bp", "bp~bp.shuffled"}
+    assert set(study.comparisons) > published | controls
+    for pair in published:
+        assert tuple(study.comparisons[pair]) == study.seeds
 
 
 def test_the_published_study_has_the_published_settings() -> None:
     study = load_study(REPRODUCTIONS / "lance_kieu_2026" / "study.toml")
     assert study.data.name == "cifar10"
     assert (study.data.validation, study.data.split_seed, study.data.crop) == (5000, 42, 24)
-    training = {id: by_seed[0].training for id, by_seed in study.configurations.items()}
+    training = {id: study.configurations[id][0].training for id in FIVE_RULES}
     for settings in training.values():
         assert (settings.learning_rate, settings.batch_size) == (1e-3, 128)
         assert (settings.optimizer, settings.initialisation) == ("adam", "shared")
     assert {id: s.weight_decay for id, s in training.items() if s.weight_decay} == {"bp": 1e-4}
     scales = {id: s.feedback_scale for id, s in training.items() if s.feedback_scale}
     assert scales == {"fa_random": 0.01, "fa_toeplitz": 0.01, "usf_init": 0.1}
-    assert (study.comparison.checkpoint, study.comparison.batch_size) == ("best-validation", 256)
+    settings = study.comparison
+    assert (settings.checkpoint, settings.batch_size) == ("best-validation", 256)
+    assert settings.passes == 5
+
+
+GOLDEN = """\
+name = "golden"
+title = "The first study's settings"
+source = "reproductions/lance_kieu_2026 as first run"
+seeds = [0, 1]
+network = "architecture1"
+data = { name = "cifar10", validation = 5000, split_seed = 42, crop = 24, flip = true }
+probe = { images = 256, per_decade = 8, zero_errors = "exclude" }
+
+[training]
+epochs = 6
+batch_size = 128
+optimizer = "adam"
+learning_rate = 1e-3
+initialisation = "shared"
+precision = "float32"
+
+[[configurations]]
+rule = "bp"
+weight_decay = 1e-4
+
+[[configurations]]
+rule = "fa_random"
+feedback_scale = 0.01
+
+[[configurations]]
+rule = "usf_sn"
+"""
+
+
+def test_runs_keep_the_names_that_ledgers_know_them_by(tmp_path: Path) -> None:
+    """As written by fa-audit 0.1.0 (commit c31eb6b), torch 2.15, into the first study's ledger."""
+    (tmp_path / "study.toml").write_text(GOLDEN, encoding="utf-8")
+    assert {cell.stem for cell in study_cells(load_study(tmp_path))} == {
+        "bp-s0-1823ee78c9d0",
+        "bp-s1-7d2beaa88e6c",
+        "fa_random-s0-1995836afa49",
+        "fa_random-s1-a8e2d2873ced",
+        "usf_sn-s0-14b57f867119",
+        "usf_sn-s1-9c949b88ff5a",
+    }
 
 
 def test_the_quick_study_is_a_stand_in_with_three_seeds() -> None:
@@ -81,16 +131,16 @@ def test_whole_numbers_pass_for_numbers_and_are_the_same_run(tmp_path: Path) -> 
     assert whole.configurations["bp"][0].hash == point.configurations["bp"][0].hash
 
 
-def test_without_a_reference_nothing_is_compared(tmp_path: Path) -> None:
-    study = write_study(tmp_path, ('reference = "bp"\n', ""))
-    assert study.reference is None
+def test_without_pairs_nothing_is_compared(tmp_path: Path) -> None:
+    study = write_study(tmp_path, (PAIRS, ""))
+    assert study.comparisons == {}
     assert {cell.kind for cell in study_cells(study)} == {"run"}
 
 
 def test_tables_left_out_have_their_defaults(tmp_path: Path) -> None:
     study = write_study(
         tmp_path,
-        ("[comparison]\nbatch_size = 16\n", ""),
+        (f"[comparison]\nbatch_size = 16\n{PAIRS}", ""),
         ("[probe]\nimages = 16\nper_decade = 2\n", ""),
         ('network = "architecture1"\n', ""),
     )
@@ -106,6 +156,96 @@ def test_the_first_seeds_of_a_study_are_the_same_runs(tmp_path: Path, seeds: int
     assert part.seeds == whole.seeds[:seeds]
     hashes = [cell.hash for cell in study_cells(part)]
     assert hashes == [cell.hash for cell in study_cells(whole)][: len(hashes)]
+
+
+# Seeds of single configurations
+
+
+def test_a_configuration_may_declare_its_own_seeds(tmp_path: Path) -> None:
+    study = write_study(tmp_path, (TOEPLITZ, f"{TOEPLITZ}seeds = [7, 1]\n"))
+    assert study.seeds == (0, 1)
+    assert study.all_seeds == (0, 1, 7)
+    assert tuple(study.configurations["fa_toeplitz"]) == (7, 1)
+    assert tuple(study.comparisons["fa_toeplitz~bp"]) == (1,)  # the one that both sides have
+    assert [(cell.id, cell.seed) for cell in study_cells(study)] == [
+        ("bp", 0),
+        ("bp", 1),
+        ("fa_toeplitz", 1),
+        ("fa_toeplitz~bp", 1),
+        ("fa_toeplitz", 7),
+    ]
+
+
+def test_the_first_seeds_are_the_first_of_each_configuration(tmp_path: Path) -> None:
+    write_study(tmp_path, (TOEPLITZ, f"{TOEPLITZ}seeds = [7, 1, 3]\n"))
+    first = load_study(tmp_path, 1)
+    assert [(cell.id, cell.seed) for cell in study_cells(first)] == [("bp", 0), ("fa_toeplitz", 7)]
+    more = load_study(tmp_path, 3)
+    assert {id: tuple(by_seed) for id, by_seed in more.configurations.items()} == {
+        "bp": (0, 1),
+        "fa_toeplitz": (7, 1, 3),
+    }
+
+
+# Grids
+
+
+def test_lists_are_expanded_to_every_combination(tmp_path: Path) -> None:
+    entry = """\
+id = "fa"
+rule = "fa_toeplitz"
+learning_rate = [1e-3, 1e-5, 1]
+feedback_scale = [0.01, 0.1]
+epochs = 3
+seeds = [1]
+"""
+    study = write_study(
+        tmp_path, (TOEPLITZ, entry), (PAIRS, 'pairs = ["fa.learning_rate=1.feedback_scale=0.1~bp"]')
+    )
+    fa = {id: by_seed for id, by_seed in study.configurations.items() if id != "bp"}
+    assert list(fa) == [
+        f"fa.learning_rate={rate}.feedback_scale={scale}"
+        for rate in ("0.001", "1e-05", "1")
+        for scale in ("0.01", "0.1")
+    ]
+    for (rate, scale), by_seed in zip(
+        product((1e-3, 1e-5, 1.0), (0.01, 0.1)), fa.values(), strict=True
+    ):
+        assert list(by_seed) == [1]
+        training = by_seed[1].training
+        assert (training.learning_rate, training.feedback_scale) == (rate, scale)
+        assert (training.epochs, by_seed[1].rule) == (3, "fa_toeplitz")
+    assert list(study.comparisons) == ["fa.learning_rate=1.feedback_scale=0.1~bp"]
+
+
+def test_options_of_a_rule_are_expanded_too_and_called_after_the_rule(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path, (TOEPLITZ, 'rule = "usf_sn"\nnorm = ["frobenius", "spectral"]\n'), (PAIRS, "")
+    )
+    norms = {id: by_seed[0].options for id, by_seed in study.configurations.items() if id != "bp"}
+    assert norms == {
+        "usf_sn.norm=frobenius": {"norm": "frobenius"},
+        "usf_sn.norm=spectral": {"norm": "spectral"},
+    }
+
+
+def test_a_list_of_trained_layers_is_one_setting_and_no_grid(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path,
+        ("feedback_scale = 0.01", 'feedback_scale = 0.01\ntrained_layers = ["fc2", "fc3"]'),
+    )
+    assert study.configurations["fa_toeplitz"][0].training.trained_layers == ("fc2", "fc3")
+    assert study.configurations["bp"][0].training.trained_layers is None
+
+
+def test_a_run_of_a_grid_is_the_run_that_stands_alone(tmp_path: Path) -> None:
+    grid = write_study(tmp_path, (BP, f"{BP}weight_decay = [0.0, 1e-4]\n"), (PAIRS, ""))
+    alone = write_study(tmp_path, (BP, f"{BP}weight_decay = 1e-4\n"), (PAIRS, ""))
+    found = grid.configurations["bp.weight_decay=0.0001"][0]
+    assert found.hash == alone.configurations["bp"][0].hash
+
+
+# Cells
 
 
 def test_cells_come_seed_by_seed_runs_before_their_comparisons(tmp_path: Path) -> None:
@@ -163,8 +303,8 @@ BAD = {
         "configuration 'bp': option 'norm' of rule 'usf_sn' is 'nuclear'; choose one of: frobenius",
     ),
     "wrong type of an option": (
-        (BP, 'rule = "usf_sn"\nid = "bp"\nnorm = ["spectral"]\n'),
-        "configuration 'bp': option 'norm' of rule 'usf_sn' is ['spectral']; choose one of",
+        (BP, 'rule = "usf_sn"\nid = "bp"\nnorm = 1\n'),
+        "configuration 'bp': option 'norm' of rule 'usf_sn' is 1; choose one of",
     ),
     "unknown rule": (
         (BP, 'rule = "backprop"\n'),
@@ -258,13 +398,74 @@ BAD = {
         ('source = "a test"', "source = 2026"),
         "source is missing or not a text",
     ),
-    "unknown reference": (
-        ('reference = "bp"', 'reference = "sgd"'),
-        "reference is 'sgd'; choose one of: bp, fa_toeplitz",
+    "a reference": (
+        ("seeds =", 'reference = "bp"\nseeds ='),
+        "study.toml has an unknown key 'reference'; it may have: name, title, source, seeds, netw",
     ),
-    "reference of wrong type": (
-        ('reference = "bp"', 'reference = ["bp"]'),
-        "reference is ['bp']; choose",
+    "pair of an unknown configuration": (
+        (PAIRS, 'pairs = ["fa_toeplitz~sgd"]\n'),
+        "comparison.pairs has 'fa_toeplitz~sgd', but there is no configuration 'sgd'; "
+        "choose from: bp, fa_toeplitz, untrained",
+    ),
+    "pair with an unknown suffix": (
+        (PAIRS, 'pairs = ["bp~bp.last"]\n'),
+        "comparison.pairs has 'bp~bp.last', but there is no configuration 'bp.last'; choose",
+    ),
+    "pair of one": (
+        (PAIRS, 'pairs = ["bp"]\n'),
+        "comparison.pairs has 'bp'; write rows~columns, such as usf_sn~bp",
+    ),
+    "pair of three": (
+        (PAIRS, 'pairs = ["bp~bp~bp"]\n'),
+        "comparison.pairs has 'bp~bp~bp'; write rows~columns",
+    ),
+    "pair twice": (
+        (PAIRS, 'pairs = ["bp~bp", "bp~bp"]\n'),
+        "comparison.pairs has 'bp~bp' twice; remove one of them",
+    ),
+    "rows shuffled": (
+        (PAIRS, 'pairs = ["bp.shuffled~bp"]\n'),
+        "comparison.pairs has 'bp.shuffled~bp'; only the second side can be shuffled",
+    ),
+    "both sides at the other seed": (
+        (PAIRS, 'pairs = ["bp.other-seed~untrained.other-seed"]\n'),
+        "comparison.pairs has 'bp.other-seed~untrained.other-seed'; both sides at the other seed ",
+    ),
+    "pairs as text": (
+        (PAIRS, 'pairs = "fa_toeplitz~bp"\n'),
+        "[comparison] pairs is 'fa_toeplitz~bp'; it must be a list of texts",
+    ),
+    "seeds of an entry as a number": (
+        (BP, BP + "seeds = 1\n"),
+        "configuration 'bp': seeds must be a list of different whole numbers",
+    ),
+    "empty list in an entry": (
+        (BP, BP + "learning_rate = []\n"),
+        "configuration 'bp': learning_rate is an empty list; give it values",
+    ),
+    "list of an unknown key": (
+        (BP, BP + "x = [1, 2]\n"),
+        "configuration 'bp.x=1' has an unknown key 'x'",
+    ),
+    "bad value in a list": (
+        (BP, BP + "learning_rate = [1e-3, 0]\n"),
+        "configuration 'bp.learning_rate=0': learning_rate is 0.0; it must be > 0",
+    ),
+    "value twice in a list": (
+        (BP, BP + "learning_rate = [1, 1.0]\n"),
+        "configuration 'bp.learning_rate=1' stands twice; give each its own id",
+    ),
+    "list of rules": (
+        (BP, 'id = "bp"\nrule = ["bp", "usf_sn"]\n'),
+        "configuration 'bp': rule is missing or not a text",
+    ),
+    "id that means something else": (
+        (BP, BP + 'id = "untrained"\n'),
+        "configuration 'untrained': this id means something else in comparison.pairs; choose anot",
+    ),
+    "id that ends like a side": (
+        (BP, BP + 'id = "bp.other-seed"\n'),
+        "configuration 'bp.other-seed': this id means something else in comparison.pairs",
     ),
     "entry without a rule": ((BP, 'id = "bp"\n'), "configuration 'bp': rule is missing"),
     "entry without anything": (
@@ -280,7 +481,7 @@ BAD = {
         "configuration 'bp' stands twice; give each its own id",
     ),
     "duplicate configuration": (
-        (TOEPLITZ, BP + 'id = "again"\nepochs = 2\n'),
+        (TOEPLITZ, BP + 'id = "again"\nepochs = 2\nseeds = [5]\n'),
         "configurations 'bp' and 'again' are the same; remove one of them",
     ),
     "configurations of wrong type": (
@@ -333,6 +534,15 @@ def test_bad_input_is_one_sentence_that_names_file_and_place(
         write_study(tmp_path, change)
     assert str(refusal.value).startswith(f"{tmp_path / 'study.toml'}: {sentence}")
     assert "\n" not in str(refusal.value)
+
+
+def test_a_pair_without_a_seed_is_refused(tmp_path: Path) -> None:
+    sentence = "but there is no seed at which both sides are there; declare more seeds, or leave"
+    alone = ("seeds = [0, 1]", "seeds = [0]"), (PAIRS, 'pairs = ["bp~bp.other-seed"]\n')
+    with pytest.raises(AuditError, match=sentence):
+        write_study(tmp_path, *alone)
+    with pytest.raises(AuditError, match=sentence):
+        write_study(tmp_path, (TOEPLITZ, f"{TOEPLITZ}seeds = [7]\n"))
 
 
 @pytest.mark.parametrize("seeds", [0, -1, 3])

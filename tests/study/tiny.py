@@ -21,7 +21,6 @@ title = "A tiny study"
 source = "a test"
 seeds = [0, 1]
 network = "architecture1"
-reference = "bp"
 
 [data]
 name = "shapes"
@@ -40,6 +39,7 @@ per_decade = 2
 
 [comparison]
 batch_size = 16
+pairs = ["fa_toeplitz~bp"]
 
 [[configurations]]
 rule = "bp"
@@ -66,12 +66,15 @@ def write_study(folder: Path, *changes: tuple[str, str]) -> Study:
     return load_study(folder)
 
 
-def do(study: Study, folder: Path, data: Dataset | None = None) -> tuple[float, list[str]]:
+def do(
+    study: Study, folder: Path, data: Dataset | None = None, replicas: int = 1
+) -> tuple[float, list[str]]:
     """Do all open cells here and now: the epochs' worth of work done, and what was said."""
     advances: list[float] = []
     said: list[str] = []
     progress = Progress(advances.append, said.append)
-    work(study, OutputFolder(folder), data or dataset(), torch.device("cpu"), progress)
+    images, device = data or dataset(), torch.device("cpu")
+    work(study, OutputFolder(folder), images, device, progress, replicas)
     return sum(advances), said
 
 

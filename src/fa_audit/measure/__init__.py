@@ -1,15 +1,29 @@
 """Measure: metrics taken of networks. Reads networks and images, changes neither."""
 
 from fa_audit.measure.accuracy import Evaluation, evaluate
+from fa_audit.measure.cost import Cost, NetworkCost, cost_table, network_cost, rule_costs
 from fa_audit.measure.errors import ErrorAngles, error_angles
-from fa_audit.measure.representations import Similarity, compare, measured_layers
+from fa_audit.measure.representations import (
+    Pair,
+    Similarity,
+    compare,
+    compare_many,
+    measured_layers,
+)
 
 __all__ = [
+    "Cost",
     "ErrorAngles",
     "Evaluation",
+    "NetworkCost",
+    "Pair",
     "Similarity",
     "compare",
+    "compare_many",
+    "cost_table",
     "error_angles",
     "evaluate",
     "measured_layers",
+    "network_cost",
+    "rule_costs",
 ]

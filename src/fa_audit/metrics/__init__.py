@@ -1,9 +1,9 @@
 """Measurements of networks and of how they learn: pure functions on tensors.
 
-Representations: `gram`, `hsic`, `cka`, `MinibatchCKA`, `procrustes_similarity`. Errors: `angles`,
-`mean_angle`, `predicted_angle`, `sign_angle`. Weights: `sign_concordance`. Gradients and errors as
-matrices: `effective_rank`. Channels: `channel_importance`, `top_images`. `METRICS` lists them with
-what each one promises.
+Representations: `gram`, `hsic`, `cka`, `CentredGrams`, `MinibatchCKA`, `procrustes_similarity`.
+Errors: `angles`, `mean_angle`, `predicted_angle`, `sign_angle`. Weights: `sign_concordance`.
+Gradients and errors as matrices: `effective_rank`. Channels: `channel_importance`, `top_images`.
+`METRICS` lists them with what each one promises.
 """
 
 from fa_audit.metrics.alignment import (
@@ -15,13 +15,14 @@ from fa_audit.metrics.alignment import (
 )
 from fa_audit.metrics.channels import channel_importance, top_images
 from fa_audit.metrics.cka import (
-    MinibatchCKA,
+    CentredGrams,
     cka,
     cka_features,
     gram,
     hsic,
     procrustes_similarity,
 )
+from fa_audit.metrics.minibatch import MinibatchCKA
 from fa_audit.metrics.rank import effective_rank, effective_ranks, spectrum_rank
 from fa_audit.metrics.signs import Concordance, sign_concordance
 from fa_audit.metrics.table import METRICS, TRANSFORMATIONS, Metric
@@ -30,6 +31,7 @@ __all__ = [
     "METRICS",
     "TRANSFORMATIONS",
     "AngleSummary",
+    "CentredGrams",
     "Concordance",
     "Metric",
     "MinibatchCKA",

@@ -31,14 +31,24 @@ def code_version() -> str:
     return f"{version} ({commit}{'+changes' if changed else ''})"
 
 
-def provenance(dataset: Dataset, device: torch.device, seconds: float) -> dict[str, Any]:
-    """What stands beside every result of the ledger."""
+def provenance(
+    dataset: Dataset, device: torch.device, seconds: float, replicas: int = 1
+) -> dict[str, Any]:
+    """What stands beside every result of the ledger.
+
+    Args:
+        dataset: The images.
+        device: Where it was computed.
+        seconds: Wall time; of what was computed together, an equal share.
+        replicas: How many runs were trained as one program, this one among them.
+    """
     return {
         "code": code_version(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "replicas": replicas,
         "data": {"title": dataset.title, "stand_in": dataset.stand_in, **dataset.fingerprints},
         "seconds": round(seconds, 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

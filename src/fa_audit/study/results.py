@@ -1,4 +1,4 @@
-"""What the ledger says of a cell: a finished run, or two runs compared, as measurements."""
+"""What the ledger says of a finished run, as measurements."""
 
 import math
 from collections.abc import Mapping
@@ -7,13 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fa_audit.data import Batches, Dataset
-from fa_audit.errors import AuditError
-from fa_audit.measure import compare, evaluate, measured_layers
-from fa_audit.measure.representations import ESTIMATOR as CKA_ESTIMATOR
-from fa_audit.study.cells import ComparisonCell
-from fa_audit.training.configuration import RunConfiguration
-from fa_audit.training.trainer import CHECKPOINTS, Trainer, split_indices, untrained_network
+from fa_audit.data import Batches
+from fa_audit.measure import evaluate
+from fa_audit.training.trainer import CHECKPOINTS, Trainer
 
 Measurements = dict[str, dict[str, Any]]
 Weights = Mapping[str, Tensor]
@@ -141,96 +137,3 @@ def load_parameters(network: nn.Module, weights: Weights) -> None:
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(weights[name])
-
-
-def trained_network(
-    configuration: RunConfiguration, dataset: Dataset, weights: Weights
-) -> nn.Module:
-    """The network of a run with these weights, for looking at what it computes."""
-    network = untrained_network(configuration, dataset)
-    load_parameters(network, weights)
-    return network
-
-
-def comparison_measurements(
-    cell: ComparisonCell,
-    dataset: Dataset,
-    weights_rows: Weights,
-    weights_columns: Weights,
-    device: torch.device,
-) -> Measurements:
-    """CKA of all layer pairs on every subset of the validation and test images."""
-    rows = trained_network(cell.rows.run, dataset, weights_rows).to(device)
-    columns = trained_network(cell.columns.run, dataset, weights_columns).to(device)
-    images, labels = comparison_images(cell.rows.run, dataset, device)
-    right_rows, right_columns = (
-        evaluate(
-            network, lambda i: images[i], torch.arange(len(labels), device=device), labels
-        ).predictions
-        == labels.cpu()
-        for network in (rows, columns)
-    )
-    chosen = {
-        "all": torch.ones_like(right_rows),
-        "both-right": right_rows & right_columns,
-        "reference-right-only": ~right_rows & right_columns,
-    }
-    counts = {subset: float(chosen[subset].sum()) for subset in cell.settings.subsets}
-    result: Measurements = {
-        "subset_size": measurement("number of images", len(labels), "images", counts)
-    }
-    for subset in cell.settings.subsets:
-        index = chosen[subset].nonzero().flatten().to(device)
-        result[f"cka/{subset}"] = _cka(rows, columns, images[index], cell)
-    return result
-
-
-def _cka(
-    rows: nn.Module, columns: nn.Module, images: Tensor, cell: ComparisonCell
-) -> dict[str, Any]:
-    settings = cell.settings
-    try:
-        found = compare(
-            rows,
-            columns,
-            images,
-            batch_size=settings.batch_size,
-            passes=settings.passes,
-            seed=cell.seed,
-        )
-    except AuditError as error:
-        # Too few images, or a layer that says the same of every image: a fact about these networks.
-        pairs = _pairs(measured_layers(rows), measured_layers(columns))
-        return measurement(CKA_ESTIMATOR, len(images), "1", dict.fromkeys(pairs, None), str(error))
-    pairs = _pairs(found.rows, found.columns)
-    return measurement(
-        CKA_ESTIMATOR,
-        found.images,
-        "1",
-        dict(zip(pairs, found.matrix.flatten().tolist(), strict=True)),
-        p={"rows": found.features_rows, "columns": found.features_columns},
-        batch_size=found.batch_size,
-        passes=found.passes,
-    )
-
-
-def _pairs(rows: tuple[str, ...], columns: tuple[str, ...]) -> list[str]:
-    return [f"{row}/{column}" for row in rows for column in columns]
-
-
-def comparison_images(
-    configuration: RunConfiguration, dataset: Dataset, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """The validation and the test images of a run as centre crops, and their labels."""
-    _, validation = split_indices(configuration, dataset)
-    parts = []
-    for images, index in (
-        (dataset.train, validation),
-        (dataset.test, torch.arange(len(dataset.test))),
-    ):
-        batches = Batches(images, dataset.mean, dataset.std, configuration.data.crop)
-        parts.append((batches.centre(index), images.labels[index]))
-    return (
-        torch.cat([images for images, _ in parts]).to(device),
-        torch.cat([labels for _, labels in parts]).to(device),
-    )

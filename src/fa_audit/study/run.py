@@ -2,16 +2,19 @@
 
 A process takes a cell by locking a file named after the cell's hash; the operating system drops the
 lock when the process ends, however it ends. Whoever holds the lock looks at the ledger once more
-before starting. A run saves its state after every epoch and goes on from there next time.
+before starting. A run saves its state after every epoch and goes on from there next time. Of the
+comparisons of one seed a process takes all that are free and can be made now, and of runs that can
+be trained as one program as many as it may.
 """
 
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from filelock import BaseFileLock, FileLock, Timeout
@@ -20,13 +23,17 @@ from torch import Tensor
 
 from fa_audit.data import Dataset
 from fa_audit.errors import AuditError
+from fa_audit.hashing import content_hash
 from fa_audit.study.cells import Cell, ComparisonCell, RunCell, study_cells
+from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.files import write_atomically
 from fa_audit.study.ledger import DamagedRecordError, Ledger, Record
 from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
-from fa_audit.study.results import comparison_measurements, run_measurements
+from fa_audit.study.results import run_measurements
 from fa_audit.study.spec import Study
+from fa_audit.training.precision import products_in
+from fa_audit.training.replicas import Replicas, kinship
 from fa_audit.training.trainer import CHECKPOINTS, Trainer, subnormals_flushed
 
 # What a comparison counts for in the progress bar, in epochs.
@@ -126,7 +133,7 @@ def open_cells(study: Study, output: OutputFolder) -> list[Cell]:
         run.hash
         for cell in cells
         if isinstance(cell, ComparisonCell) and cell.hash in missing
-        for run in (cell.rows, cell.columns)
+        for run in cell.runs
     }
     return [
         cell
@@ -147,60 +154,159 @@ def work(
     dataset: Dataset,
     device: torch.device,
     progress: Progress,
+    replicas: int = 1,
 ) -> None:
     """Do open cells until none is left; returns when all are done, here or by others.
+
+    Args:
+        study: What is to be done.
+        output: Where results go.
+        dataset: The study's images.
+        device: Where to compute.
+        progress: Where news goes.
+        replicas: How many runs of one rule may be trained as one program.
 
     Raises:
         AuditError: A setting that the data cannot satisfy, or a folder that cannot be written.
     """
     while pending := open_cells(study, output):
-        if not any(_try_cell(cell, output, dataset, device, progress) for cell in pending):
+        if not any(
+            _try(job, output, dataset, device, progress) for job in _jobs(pending, replicas)
+        ):
             time.sleep(PATIENCE)  # all that can be done now is being done by others
 
 
-def _try_cell(
-    cell: Cell, output: OutputFolder, dataset: Dataset, device: torch.device, progress: Progress
+def _jobs(cells: Sequence[Cell], replicas: int) -> list[list[Cell]]:
+    """What is done together, first things first.
+
+    Comparisons of one seed share one pass over the images; up to `replicas` runs that differ in
+    little more than their seeds are trained as one program.
+    """
+    jobs: list[list[Cell]] = []
+    unfilled: dict[str | int, list[Cell]] = {}
+    for cell in cells:
+        together = _together(cell) if isinstance(cell, ComparisonCell) or replicas > 1 else None
+        job = None if together is None else unfilled.get(together)
+        if job is None or (isinstance(cell, RunCell) and len(job) == replicas):
+            jobs.append(job := [])
+        job.append(cell)
+        if together is not None:
+            unfilled[together] = job
+    return jobs
+
+
+def _together(cell: Cell) -> str | int | None:
+    """Cells of which this says the same can be done together; None for a cell that is alone."""
+    if isinstance(cell, ComparisonCell):
+        return cell.seed
+    kin = kinship(cell.run)
+    return None if kin is None else content_hash(kin)
+
+
+def _try(
+    job: Sequence[Cell],
+    output: OutputFolder,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
 ) -> bool:
-    """Do one cell if it is free and what it needs is there; whether it was done."""
-    if isinstance(cell, ComparisonCell) and not all(
-        output.weights(run).exists() and output.find(run) for run in (cell.rows, cell.columns)
-    ):
-        return False
-    try:
-        with output.locked(cell) as lock:
+    """Do the cells of a job that are free and have what they need; whether there were any."""
+    with ExitStack() as held:
+        locks: list[BaseFileLock] = []
+        todo: list[Cell] = []
+        for cell in job:
+            if not _possible(cell, output):
+                continue
+            try:
+                locks.append(held.enter_context(output.locked(cell)))
+            except Timeout:
+                continue
             output.set_damaged_aside(cell, progress.say)
-            done = output.find(cell) is not None
-            if isinstance(cell, RunCell):
-                if not (done and output.weights(cell).exists()):
-                    _run(cell, output, dataset, device, progress)
-            elif not done:
-                _compare(cell, output, dataset, device, progress)
-            # Whoever locks the same path from now on finds the record first.
+            recorded = output.find(cell) is not None
+            if not recorded or (isinstance(cell, RunCell) and not output.weights(cell).exists()):
+                todo.append(cell)
+        if runs := [cell for cell in todo if isinstance(cell, RunCell)]:
+            _run(runs, output, dataset, device, progress)
+        if comparisons := [cell for cell in todo if isinstance(cell, ComparisonCell)]:
+            _compare(comparisons, output, dataset, device, progress)
+        # Whoever locks the same paths from now on finds the records first.
+        for lock in locks:
             Path(lock.lock_file).unlink(missing_ok=True)
-    except Timeout:
-        return False
     release_memory()
-    return True
+    return bool(locks)
+
+
+def _possible(cell: Cell, output: OutputFolder) -> bool:
+    """Whether all the runs that a cell needs have ended."""
+    return isinstance(cell, RunCell) or all(
+        output.weights(run).exists() and output.find(run) for run in cell.runs
+    )
 
 
 def _run(
-    cell: RunCell, output: OutputFolder, dataset: Dataset, device: torch.device, progress: Progress
+    cells: Sequence[RunCell],
+    output: OutputFolder,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
 ) -> None:
-    start = time.monotonic()
-    trainer = Trainer(cell.run, dataset, device)
-    checkpoint = output.checkpoint(cell)
-    before = _resume(trainer, checkpoint, progress)
+    """Train runs to their ends, those that are equally far as one program, and record them."""
+    going = [_Going.start(cell, output, dataset, device, progress) for cell in cells]
     with subnormals_flushed():
-        while trainer.status == "training":
-            trainer.train_epoch(lambda: progress.advance(1 / trainer.steps_per_epoch))
-            spent = before + time.monotonic() - start
-            save = partial(torch.save, {**trainer.state_dict(), "seconds": spent})
-            write_atomically(checkpoint, save)
-        if trainer.status == "diverged":
-            progress.say(
-                f"{cell.id}, seed {cell.seed}, diverged in epoch {trainer.epoch}; recorded as such."
-            )
-            progress.advance(cell.run.training.epochs - trainer.epoch)
+        while training := [run for run in going if run.trainer.status == "training"]:
+            least = min(run.trainer.epoch for run in training)
+            _train_epoch([run for run in training if run.trainer.epoch == least], output, progress)
+        for run in going:
+            if run.trainer.status == "diverged":
+                progress.say(
+                    f"{run.cell.id}, seed {run.cell.seed}, diverged in epoch {run.trainer.epoch}; "
+                    "recorded as such."
+                )
+                progress.advance(run.cell.run.training.epochs - run.trainer.epoch)
+            origin = provenance(dataset, device, run.seconds, replicas=len(cells))
+            _keep(run.cell, run.trainer, origin, output)
+
+
+@dataclass
+class _Going:
+    """A run in progress, and the seconds spent on it so far."""
+
+    cell: RunCell
+    trainer: Trainer
+    seconds: float
+
+    @classmethod
+    def start(
+        cls,
+        cell: RunCell,
+        output: OutputFolder,
+        dataset: Dataset,
+        device: torch.device,
+        progress: Progress,
+    ) -> Self:
+        """Begin, or go on from a checkpoint where there is a whole one."""
+        start = time.monotonic()
+        trainer = Trainer(cell.run, dataset, device)
+        before = _resume(trainer, output.checkpoint(cell), progress)
+        return cls(cell, trainer, before + time.monotonic() - start)
+
+
+def _train_epoch(group: Sequence[_Going], output: OutputFolder, progress: Progress) -> None:
+    """Train runs that are equally far for one epoch, as one program, and save their states."""
+    start = time.monotonic()
+    trainers = [run.trainer for run in group]
+    program = trainers[0] if len(group) == 1 else Replicas(trainers)
+    share = len(group) / trainers[0].steps_per_epoch
+    program.train_epoch(lambda: progress.advance(share))
+    for run in group:
+        run.seconds += (time.monotonic() - start) / len(group)
+        state = {**run.trainer.state_dict(), "seconds": run.seconds}
+        write_atomically(output.checkpoint(run.cell), partial(torch.save, state))
+
+
+def _keep(cell: RunCell, trainer: Trainer, origin: dict[str, Any], output: OutputFolder) -> None:
+    """Measure a run that has ended, and write its weights and its record."""
+    with products_in("float32"):
         measurements = run_measurements(trainer)
     both = {  # each tensor its own, row by row: what safetensors takes
         f"{checkpoint}/{name}": tensor.clone(memory_format=torch.contiguous_format)
@@ -219,10 +325,10 @@ def _run(
                 status=trainer.status,
                 measurements=measurements,
                 series={"epoch": trainer.history, "probe": trainer.probe.series},
-                provenance=provenance(dataset, device, before + time.monotonic() - start),
+                provenance=origin,
             )
         )
-    checkpoint.unlink(missing_ok=True)
+    output.checkpoint(cell).unlink(missing_ok=True)
 
 
 def _resume(trainer: Trainer, checkpoint: Path, progress: Progress) -> float:
@@ -250,28 +356,32 @@ def load_weights(path: Path, checkpoint: str) -> dict[str, Tensor]:
 
 
 def _compare(
-    cell: ComparisonCell,
+    cells: Sequence[ComparisonCell],
     output: OutputFolder,
     dataset: Dataset,
     device: torch.device,
     progress: Progress,
 ) -> None:
+    """Make comparisons of one seed in one pass; each is recorded with its share of the time."""
     start = time.monotonic()
-    rows, columns = (
-        load_weights(output.weights(run), cell.settings.checkpoint)
-        for run in (cell.rows, cell.columns)
-    )
-    measurements = comparison_measurements(cell, dataset, rows, columns, device)
-    output.ledger.write(
-        Record(
-            kind=cell.kind,
-            id=cell.id,
-            seed=cell.seed,
-            hash=cell.hash,
-            configuration=cell.configuration,
-            status="finished",
-            measurements=measurements,
-            provenance=provenance(dataset, device, time.monotonic() - start),
+
+    def weights_of(run: RunCell) -> dict[str, Tensor]:
+        return load_weights(output.weights(run), cells[0].settings.checkpoint)
+
+    with products_in("float32"):
+        found = comparison_measurements(cells, dataset, weights_of, device)
+    seconds = (time.monotonic() - start) / len(cells)
+    for cell, measurements in zip(cells, found, strict=True):
+        output.ledger.write(
+            Record(
+                kind=cell.kind,
+                id=cell.id,
+                seed=cell.seed,
+                hash=cell.hash,
+                configuration=cell.configuration,
+                status="finished",
+                measurements=measurements,
+                provenance=provenance(dataset, device, seconds),
+            )
         )
-    )
-    progress.advance(COMPARISON_EPOCHS)
+        progress.advance(COMPARISON_EPOCHS)

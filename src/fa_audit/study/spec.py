@@ -4,13 +4,16 @@ import dataclasses
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fa_audit.errors import AuditError
 from fa_audit.rules import get_rule
+from fa_audit.study.grid import grid
+from fa_audit.study.pairs import OTHER_SEED, SHUFFLED, UNTRAINED, NetworkPair, pair_at_seeds
 from fa_audit.training.configuration import (
     DataSettings,
     ProbeSettings,
@@ -29,16 +32,19 @@ _TRAINING_KEYS = tuple(field.name for field in dataclasses.fields(TrainingSettin
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """How the representations of two runs are compared.
+    """Which networks are compared, and how.
 
     Attributes:
+        pairs: Which, written as study.pairs says: "usf_sn~bp", "bp~bp.other-seed".
         checkpoint: Which weights: "best-validation" or "last".
         batch_size: Images per minibatch of CKA.
         passes: Passes over the images, each in another order.
         subsets: Of the validation and test images: "all"; "both-right", those that both networks
-            classify correctly; "reference-right-only", those that only the reference does.
+            classify correctly; "reference-right-only", those that only the reference does, which is
+            the network of the columns.
     """
 
+    pairs: tuple[str, ...] = ()
     checkpoint: str = "best-validation"
     batch_size: int = 256
     passes: int = 1
@@ -62,6 +68,9 @@ class ComparisonSettings:
                 f"comparison.subsets is {list(self.subsets)}; "
                 f"choose different ones from: {', '.join(SUBSETS)}"
             )
+        for pair in self.pairs:
+            if self.pairs.count(pair) > 1:
+                raise AuditError(f"comparison.pairs has {pair!r} twice; remove one of them")
 
 
 @dataclass(frozen=True)
@@ -72,10 +81,12 @@ class Study:
         name: Its name, that of its folder.
         title: What is studied, for people.
         source: The publication whose experiment it reruns, or what it is.
-        seeds: Declared before running; all of them are reported.
+        seeds: Declared before running, for all configurations that declare none of their own; all
+            of them are reported.
+        network: The network of all runs, a name in NETWORKS.
+        data: The images of all runs.
         configurations: id → seed → the run.
-        reference: The configuration that all others are compared with, seed by seed; None for no
-            comparison.
+        comparisons: id → seed → the networks compared.
         comparison: How they are compared.
     """
 
@@ -83,15 +94,17 @@ class Study:
     title: str
     source: str
     seeds: tuple[int, ...]
+    network: str
+    data: DataSettings
     configurations: Mapping[str, Mapping[int, RunConfiguration]]
-    reference: str | None = None
-    comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
+    comparisons: Mapping[str, Mapping[int, NetworkPair]]
+    comparison: ComparisonSettings
 
     @property
-    def data(self) -> DataSettings:
-        """The images of all its runs."""
-        by_seed = next(iter(self.configurations.values()))
-        return next(iter(by_seed.values())).data
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of the study, then those that single configurations declare beside them."""
+        own = [seed for by_seed in self.configurations.values() for seed in by_seed]
+        return tuple(dict.fromkeys([*self.seeds, *own]))
 
 
 Settings = typing.TypeVar(
@@ -104,7 +117,8 @@ def load_study(path: Path, seeds: int | None = None) -> Study:
 
     Args:
         path: study.toml, or the folder that holds it.
-        seeds: Use only the first so many of the declared seeds.
+        seeds: Use only the first so many of the declared seeds, of the study and of each
+            configuration that declares its own.
 
     Raises:
         AuditError: The file is missing, is not TOML, has a key that is not known, lacks one or
@@ -123,14 +137,15 @@ def load_study(path: Path, seeds: int | None = None) -> Study:
         raise AuditError(f"{file}: {error}") from error
 
 
-def _parse(content: dict[str, Any], first_seeds: int | None) -> Study:
+def _parse(content: dict[str, Any], first: int | None) -> Study:
     _known(
         "study.toml",
         content,
         ("name", "title", "source", "seeds", "network", "data", "training", "probe"),
-        ("configurations", "reference", "comparison"),
+        ("configurations", "comparison"),
     )
-    seeds = _seeds(content, first_seeds)
+    seeds = _seeds(content.get("seeds"))
+    network = content.get("network", RunConfiguration.network)
     data = _settings("[data]", DataSettings, content.get("data", {}))
     probe = _settings("[probe]", ProbeSettings, content.get("probe", {}))
     training = content.get("training", {})
@@ -140,83 +155,93 @@ def _parse(content: dict[str, Any], first_seeds: int | None) -> Study:
     entries = content.get("configurations", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise AuditError("configurations must be tables, each under the heading [[configurations]]")
-    configurations: dict[str, dict[int, RunConfiguration]] = {}
-    for entry in entries:
-        id = str(entry.get("id", entry.get("rule", "")))
+    configurations: dict[str, RunConfiguration] = {}
+    declared: dict[str, tuple[int, ...]] = {}
+    for id, entry in chain.from_iterable(map(grid, entries)):
         where = f"configuration {id!r}"
-        if not _ID.fullmatch(id):
-            raise AuditError(
-                f"{where}: give it a rule and an id of small letters, digits and _ . = + -"
-            )
-        if id in configurations:
-            raise AuditError(f"{where} stands twice; give each its own id")
+        _check_id(id, where, configurations)
         try:
-            configurations[id] = _configuration(
-                entry, where, seeds, data, probe, training, content.get("network")
-            )
+            declared[id] = _seeds(entry["seeds"]) if "seeds" in entry else seeds
+            seed = declared[id][0]
+            configurations[id] = _configuration(entry, where, seed, data, probe, training, network)
         except AuditError as error:
             named = str(error).startswith(where)
             raise AuditError(str(error) if named else f"{where}: {error}") from error
     if not configurations:
         raise AuditError("there is no [[configurations]]; add one per rule to be run")
     _no_duplicates(configurations)
-    reference = content.get("reference")
-    if reference is not None and reference not in list(configurations):
-        raise AuditError(f"reference is {reference!r}; choose one of: {', '.join(configurations)}")
+    _check_first(first, [seeds, *declared.values()])
     comparison = _settings("[comparison]", ComparisonSettings, content.get("comparison", {}))
     return Study(
         name=_text(content, "name"),
         title=_text(content, "title"),
         source=_text(content, "source"),
-        seeds=seeds,
-        configurations=configurations,
-        reference=reference,
+        seeds=seeds[:first],
+        network=network,
+        data=data,
+        configurations={
+            id: {seed: replace(run, seed=seed) for seed in declared[id][:first]}
+            for id, run in configurations.items()
+        },
+        comparisons={
+            pair: pair_at_seeds(pair, declared, seeds, first) for pair in comparison.pairs
+        },
         comparison=comparison,
     )
+
+
+def _check_id(id: str, where: str, others: Mapping[str, object]) -> None:
+    if not _ID.fullmatch(id):
+        raise AuditError(
+            f"{where}: give it a rule and an id of small letters, digits and _ . = + -"
+        )
+    if id == UNTRAINED or id.endswith((OTHER_SEED, SHUFFLED)):
+        raise AuditError(
+            f"{where}: this id means something else in comparison.pairs; choose another"
+        )
+    if id in others:
+        raise AuditError(f"{where} stands twice; give each its own id")
 
 
 def _configuration(
     entry: dict[str, Any],
     where: str,
-    seeds: tuple[int, ...],
+    seed: int,
     data: DataSettings,
     probe: ProbeSettings,
     training: dict[str, Any],
     network: Any,
-) -> dict[int, RunConfiguration]:
-    """One entry of [[configurations]]: a rule, its options, and what differs from [training]."""
+) -> RunConfiguration:
+    """One configuration: a rule, its options, and what differs from [training]; at one seed."""
     if "rule" not in entry:
         raise AuditError("rule is missing")
     rule = get_rule(_text(entry, "rule"))
-    _known(where, entry, ("id", "rule"), tuple(rule.options), _TRAINING_KEYS)
+    _known(where, entry, ("id", "rule", "seeds"), tuple(rule.options), _TRAINING_KEYS)
     own = {key: value for key, value in entry.items() if key in _TRAINING_KEYS}
-    options = {key: value for key, value in entry.items() if key in rule.options}
-    merged = _settings(where, TrainingSettings, {**training, **own})
-    extra = {} if network is None else {"network": network}
-    return {
-        seed: RunConfiguration(
-            rule=rule.name,
-            seed=seed,
-            data=data,
-            training=merged,
-            options=options,
-            probe=probe,
-            **extra,
-        )
-        for seed in seeds
-    }
+    return RunConfiguration(
+        rule=rule.name,
+        seed=seed,
+        data=data,
+        training=_settings(where, TrainingSettings, {**training, **own}),
+        network=network,
+        options={key: value for key, value in entry.items() if key in rule.options},
+        probe=probe,
+    )
 
 
-def _seeds(content: dict[str, Any], first: int | None) -> tuple[int, ...]:
-    seeds = content.get("seeds")
+def _seeds(seeds: Any) -> tuple[int, ...]:
     valid = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
     if not valid or not seeds or len(set(seeds)) != len(seeds):
         raise AuditError("seeds must be a list of different whole numbers, such as [0, 1, 2]")
-    if first is None:
-        return tuple(seeds)
-    if not 1 <= first <= len(seeds):
-        raise AuditError(f"{first} seeds were asked for, but {len(seeds)} are declared: {seeds}")
-    return tuple(seeds[:first])
+    return tuple(seeds)
+
+
+def _check_first(first: int | None, declared: Sequence[tuple[int, ...]]) -> None:
+    longest = max(declared, key=len)
+    if first is not None and not 1 <= first <= len(longest):
+        raise AuditError(
+            f"{first} seeds were asked for, but {len(longest)} are declared: {list(longest)}"
+        )
 
 
 def _settings(where: str, cls: type[Settings], values: Any) -> Settings:
@@ -237,7 +262,7 @@ def _settings(where: str, cls: type[Settings], values: Any) -> Settings:
 
 def _typed(name: str, declared: Any, value: Any) -> Any:
     """`value` if it has the declared type; whole numbers pass for floats."""
-    if declared == tuple[str, ...]:
+    if declared in (tuple[str, ...], tuple[str, ...] | None):
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise AuditError(f"{name} is {value!r}; it must be a list of texts")
@@ -264,10 +289,10 @@ def _text(table: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _no_duplicates(configurations: Mapping[str, Mapping[int, RunConfiguration]]) -> None:
+def _no_duplicates(configurations: Mapping[str, RunConfiguration]) -> None:
     seen: dict[str, str] = {}
-    for id, by_seed in configurations.items():
-        hash = next(iter(by_seed.values())).hash
+    for id, run in configurations.items():
+        hash = replace(run, seed=0).hash
         if hash in seen:
             raise AuditError(
                 f"configurations {seen[hash]!r} and {id!r} are the same; remove one of them"

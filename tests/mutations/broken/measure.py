@@ -85,6 +85,26 @@ def rows_and_columns_exchanged(patch: pytest.MonkeyPatch) -> None:
 
 
 @broken
+def subset_left_out_of_account(patch: pytest.MonkeyPatch) -> None:
+    """Networks are compared on all images, whichever subset is asked for."""
+
+    def wrong(*arguments: Any, subset: Tensor | None = None, **settings: Any) -> Similarity:
+        return compare(*arguments, **settings)
+
+    replace_function(patch, compare, wrong)
+
+
+@broken
+def shuffling_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """The null control shows both networks the same images in the same order."""
+
+    def wrong(*arguments: Any, shuffled: bool = False, **settings: Any) -> Similarity:
+        return compare(*arguments, **settings)
+
+    replace_function(patch, compare, wrong)
+
+
+@broken
 def representations_after_the_relu(patch: pytest.MonkeyPatch) -> None:
     """CKA is taken of rectified outputs in place of the layers' own."""
     patch.setattr(representations, "gram", lambda features: gram(F.relu(features)))

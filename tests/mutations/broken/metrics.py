@@ -1,6 +1,5 @@
 """Metrics that are wrong in one way each."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from fa_audit.metrics import (
     AngleSummary,
+    CentredGrams,
     Concordance,
     MinibatchCKA,
     angles,
@@ -86,14 +86,27 @@ def mean_of_ratios(patch: pytest.MonkeyPatch) -> None:
     """Minibatch CKA is the mean of the batches' CKAs, not the ratio of sums of HSIC."""
     add, ratio = MinibatchCKA.update, MinibatchCKA.matrix
 
-    def update(total: MinibatchCKA, first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
+    def update(total: MinibatchCKA, first: CentredGrams, second: CentredGrams) -> None:
         batch = MinibatchCKA()
-        add(batch, first, second)
+        for sums in (batch, total):
+            add(sums, first, second)
         ratios.setdefault(total, []).append(ratio(batch))
 
     ratios: dict[MinibatchCKA, list[Tensor]] = {}
     patch.setattr(MinibatchCKA, "update", update)
     patch.setattr(MinibatchCKA, "matrix", lambda total: torch.stack(ratios[total]).mean(0))
+
+
+@broken
+def batches_count_alike(patch: pytest.MonkeyPatch) -> None:
+    """A batch with few images of a subset counts as much as one with many."""
+    add = MinibatchCKA.update
+
+    def update(total: MinibatchCKA, first: CentredGrams, second: CentredGrams) -> None:
+        first.n = second.n = 1
+        add(total, first, second)
+
+    patch.setattr(MinibatchCKA, "update", update)
 
 
 # Angles

@@ -76,3 +76,24 @@ def similarity_of_networks() -> None:
         for j, Y in enumerate(columns):
             assert abs(found.matrix[i, j].item() - metrics_twins.cka(X, Y)) < 1e-9
     assert found.rows == found.columns == ("fc1", "fc2", "fc3")
+
+
+@check
+def similarity_on_a_subset() -> None:
+    """CKA on a subset of images is that of these images alone."""
+    first, second, x = perceptron(), perceptron(), normal(1, 16, 5)
+    subset = torch.arange(16) % 3 != 1
+    found = compare(first, second, x, subset=subset)
+    rows, columns = (
+        list(outputs_by_hand(one, array(x[subset])).values()) for one in (first, second)
+    )
+    for i, X in enumerate(rows):
+        for j, Y in enumerate(columns):
+            assert abs(found.matrix[i, j].item() - metrics_twins.cka(X, Y)) < 1e-9
+
+
+@check
+def shuffled_images() -> None:
+    """A network that is shown other images for its columns is not like itself."""
+    network, x = perceptron(), normal(1, 200, 5)
+    assert compare(network, network, x, shuffled=True).matrix.abs().max() < 0.2

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fa_audit.metrics import (
+    CentredGrams,
     MinibatchCKA,
     angles,
     channel_importance,
@@ -96,13 +97,16 @@ def cka_invariances() -> None:
 
 @check
 def minibatch_cka() -> None:
-    """Minibatch CKA is the ratio of sums of HSIC₁ over batches, for every pair of layers."""
+    """Minibatch CKA is the ratio of sums of HSIC₁ over batches, weighted by their samples."""
     first, second = [normal(0, 18, 5), normal(1, 18, 4)], [normal(2, 18, 3)]
     second.append(first[0][:, :3] + normal(3, 18, 3))
+    members = torch.arange(18) != 8
     total = MinibatchCKA()
     for batch in torch.arange(18).split(6):
-        total.update([gram(F[batch]) for F in first], [gram(F[batch]) for F in second])
-    expected = twins.minibatch_cka([array(F) for F in first], [array(F) for F in second], 6)
+        batch = batch[members[batch]]
+        total.update(*(CentredGrams([gram(F[batch]) for F in one]) for one in (first, second)))
+    layers = [[array(F) for F in one] for one in (first, second)]
+    expected = twins.minibatch_cka(*layers, 6, members.numpy())
     assert abs(array(total.matrix()) - expected).max() < 1e-10
 
 

@@ -1,0 +1,121 @@
+"""Pairs of networks to be compared, as study.toml names them.
+
+    pair = side~side            its first side gives the rows, its second the columns
+    side = configuration, or "untrained", the start that all rules share at a seed;
+           then nothing, ".other-seed" or, on the second side, ".shuffled"
+
+A pair stands for one comparison at each seed that both sides have. At seed s a side is the network
+of that seed; with ".other-seed" it is that of the seed declared next, after the last the first.
+Thus every network is in one comparison as itself and in one as another's other, and not in one with
+every other network: pairs that share networks are not independent. For the same reason a pair that
+turns round one at an earlier seed, as "bp~bp.other-seed" does with two seeds, is left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fa_audit.errors import AuditError
+
+UNTRAINED = "untrained"
+OTHER_SEED = ".other-seed"
+SHUFFLED = ".shuffled"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One network of a pair: a configuration, or `UNTRAINED`, at a seed."""
+
+    id: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class NetworkPair:
+    """Two networks, and whether the images are shuffled for the columns."""
+
+    rows: Side
+    columns: Side
+    shuffled: bool = False
+
+
+def pair_at_seeds(
+    text: str, declared: Mapping[str, Sequence[int]], seeds: Sequence[int], first: int | None
+) -> dict[int, NetworkPair]:
+    """The networks that a pair means at each of its seeds.
+
+    Args:
+        text: For example "usf_sn~bp.other-seed".
+        declared: The declared seeds of every configuration.
+        seeds: Those of the study.
+        first: Leave out what needs more than the first so many declared seeds; None for nothing.
+
+    Raises:
+        AuditError: It is not written as a pair, names a configuration that is not there, or has no
+            seed.
+    """
+    (rows, rows_suffix), (columns, columns_suffix) = _parsed(text, declared)
+    own = [declared[id] for id in (rows, columns) if id != UNTRAINED] or [seeds]
+    shared = [seed for seed in own[0] if all(seed in others for others in own)]
+
+    def side(id: str, suffix: str, seed: int) -> Side:
+        among = declared.get(id, shared)
+        return Side(id, _next(seed, among) if suffix == OTHER_SEED else seed)
+
+    pairs: dict[int, NetworkPair] = {}
+    for seed in shared:
+        pair = NetworkPair(
+            side(rows, rows_suffix, seed),
+            side(columns, columns_suffix, seed),
+            columns_suffix == SHUFFLED,
+        )
+        alone = OTHER_SEED in (rows_suffix, columns_suffix) and pair.rows.seed == pair.columns.seed
+        turned_round = NetworkPair(pair.columns, pair.rows) in pairs.values()
+        if not alone and not turned_round:
+            pairs[seed] = pair
+    if not pairs:
+        raise AuditError(
+            f"comparison.pairs has {text!r}, but there is no seed at which both sides are there; "
+            "declare more seeds, or leave it out"
+        )
+    return {
+        seed: pair
+        for seed, pair in pairs.items()
+        if seed in shared[:first]
+        and all(
+            side.id == UNTRAINED or side.seed in declared[side.id][:first]
+            for side in (pair.rows, pair.columns)
+        )
+    }
+
+
+def _parsed(text: str, configurations: Mapping[str, object]) -> list[tuple[str, str]]:
+    """(id, suffix) of both sides."""
+    sides = [_split(side) for side in text.split("~")]
+    if len(sides) != 2:
+        raise AuditError(f"comparison.pairs has {text!r}; write rows~columns, such as usf_sn~bp")
+    for id, _ in sides:
+        if id not in (*configurations, UNTRAINED):
+            raise AuditError(
+                f"comparison.pairs has {text!r}, but there is no configuration {id!r}; "
+                f"choose from: {', '.join(configurations)}, {UNTRAINED}"
+            )
+    first, second = (suffix for _, suffix in sides)
+    if first == SHUFFLED:
+        raise AuditError(f"comparison.pairs has {text!r}; only the second side can be shuffled")
+    if first == second == OTHER_SEED:
+        raise AuditError(
+            f"comparison.pairs has {text!r}; both sides at the other seed are the pair without "
+            f"{OTHER_SEED}"
+        )
+    return sides
+
+
+def _split(side: str) -> tuple[str, str]:
+    for suffix in (OTHER_SEED, SHUFFLED):
+        if side.endswith(suffix):
+            return side.removesuffix(suffix), suffix
+    return side, ""
+
+
+def _next(seed: int, seeds: Sequence[int]) -> int:
+    return seeds[(list(seeds).index(seed) + 1) % len(seeds)]

@@ -1,0 +1,68 @@
+"""A part of a study, chosen by name: what `fa-audit run --only` does."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from fa_audit.errors import AuditError
+from fa_audit.study.pairs import UNTRAINED
+from fa_audit.study.spec import Study
+
+Value = TypeVar("Value")
+
+
+def select(study: Study, names: Sequence[str]) -> Study:
+    """The cells of a study that are named, and the runs that named comparisons need.
+
+    Args:
+        study: The whole of it.
+        names: "ID:SEED" for one cell, "ID" for a configuration or comparison at all its seeds,
+            ":SEED" for everything at one seed.
+
+    Raises:
+        AuditError: A name is not written so, or nothing is called so.
+    """
+    seeds = {**study.configurations, **study.comparisons}
+    chosen = {cell for name in names for cell in _named(name, seeds)}
+    needed = {
+        (side.id, side.seed)
+        for id, by_seed in study.comparisons.items()
+        for seed, pair in by_seed.items()
+        if (id, seed) in chosen
+        for side in (pair.rows, pair.columns)
+        if side.id != UNTRAINED
+    }
+    return replace(
+        study,
+        configurations=_only(study.configurations, chosen | needed),
+        comparisons=_only(study.comparisons, chosen),
+    )
+
+
+def _named(name: str, seeds: Mapping[str, Collection[int]]) -> set[tuple[str, int]]:
+    """(id, seed) of all that is called so, given the seeds of every id."""
+    id, _, seed = name.partition(":")
+    if id not in ("", *seeds):
+        raise AuditError(
+            f"--only {name}: there is no configuration or comparison {id!r}; "
+            f"choose from: {', '.join(seeds)}"
+        )
+    among = {id: seeds[id]} if id else seeds
+    found = {(id, one) for id, own in among.items() for one in own if seed in ("", str(one))}
+    if not found or not (id or seed):
+        known = dict.fromkeys(one for own in among.values() for one in own)
+        raise AuditError(
+            f"--only {name}: there is no such seed; write {id or 'ID'}:SEED with one of the seeds "
+            f"{', '.join(map(str, known))}"
+        )
+    return found
+
+
+def _only(
+    by_id: Mapping[str, Mapping[int, Value]], chosen: Collection[tuple[str, int]]
+) -> dict[str, dict[int, Value]]:
+    kept = {
+        id: {seed: value for seed, value in by_seed.items() if (id, seed) in chosen}
+        for id, by_seed in by_id.items()
+    }
+    return {id: by_seed for id, by_seed in kept.items() if by_seed}
