@@ -16,6 +16,7 @@ def record(
     epochs: int = 50,
     status: str = "finished",
     name: str = "r",
+    training: Mapping[str, Any] | None = None,
 ) -> Record:
     measurement = {
         "estimator": "invented",
@@ -29,7 +30,10 @@ def record(
         id="bp",
         seed=0,
         hash=f"hash-{name}",
-        configuration={"rule": "bp", "training": {"epochs": epochs, "batch": 128}},
+        configuration={
+            "rule": "bp",
+            "training": {"epochs": epochs, "batch": 128, **(training or {})},
+        },
         status=status,
         measurements={measure: measurement},
         digest=f"digest-{name}",
@@ -83,6 +87,7 @@ def table(kind: str, /, **keys: object) -> dict[str, object]:
         "range": {**measured, "of": "bp", "low": 70.0, "high": 80.0},
         "equivalence": {**measured, "of": "bp", "target": 75.0, "margin": 2.0},
         "order": {**measured, "groups": [["bp"], ["fa"]], "direction": "descending"},
+        "winner": {**measured, "grid": ["bp", "fa"], "winner": "bp"},
         "source": {"verdict": "not testable", "evidence": "Nothing tells."},
     }
     always = {"id": "c", "kind": kind, "statement": "So it is.", "where": "Table 1"}

@@ -169,6 +169,10 @@ def test_a_headline_that_is_no_claim_is_refused(
         ("order", {"groups": [["bp"], ["fa", "bp"]]}, "twice"),
         ("order", {"direction": "up"}, '"descending" or "ascending"'),
         ("order", {"at_least": 0.0}, "how far apart"),
+        ("winner", {"grid": ["bp"]}, "at least two configurations"),
+        ("winner", {"grid": ["bp", "fa", "bp"]}, "twice"),
+        ("winner", {"winner": "bq"}, "its winner 'bq' is not in its grid; name one that is."),
+        ("winner", {"grid": "bp"}, "grid = 'bp' will not do; it must be a list of configurations"),
         ("source", {"verdict": "reproduced"}, "contradicted by its own source"),
         ("value", {"at": ["a", "b"], "published": [1.0]}, "got 2 and 1"),
         ("value", {"at": ["a", 1]}, "must hold names"),
@@ -202,6 +206,7 @@ def test_ids_are_present_plain_and_unique(tmp_path: Path) -> None:
         ({"rows": "conv"}, "rows = 'conv' will not do; it must be a list of names"),
         ({"cells": "upper"}, '"all" or "diagonal"'),
         ({"kind": "order"}, "unknown key 'kind'"),
+        ({"matrix": "n"}, "unknown key 'matrix'"),
         ({"margin": -1}, "claim 'm/conv/conv': margin = -1"),
     ],
 )

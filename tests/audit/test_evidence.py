@@ -55,6 +55,15 @@ def test_a_sample_follows_the_declared_seeds() -> None:
     assert sample.diverged == 0
 
 
+def test_a_sample_follows_the_seeds_declared_for_its_subject() -> None:
+    numbers = {"bp": [75.0, 76.0, 77.0], "fa": [36.0, 35.0, 34.0]}
+    found = evidence(numbers, declared={"fa": (1, 7)})
+    assert dict(found.sample("fa", "test_accuracy", "last").values) == {1: 35.0}
+    assert found.sample("fa", "test_accuracy", "last").missing == (7,)
+    assert found.sample("bp", "test_accuracy", "last").missing == ()
+    assert (found.seeds_of("fa"), found.seeds_of("bp")) == ((1, 7), (0, 1, 2))
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_judging_needs_nothing_that_trains(module: Path) -> None:
     """It imports its own room, the ledger, the errors, NumPy, SciPy and the standard library.

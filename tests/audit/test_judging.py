@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from audit.invented import evidence, record, table, verdict, write_claims
@@ -52,7 +53,7 @@ def test_a_value_is_inconclusive_when_nearly_anything_would_fit(tmp_path: Path) 
 def test_a_margin_below_the_scatter_of_single_runs_is_never_reached(tmp_path: Path) -> None:
     found = verdict(tmp_path, table("value", margin=0.4), evidence({"bp": NEAR_75}))
     assert (found.word, found.seeds_needed) == (Word.INCONCLUSIVE, None)
-    assert "more seeds would not settle it" in found.reason
+    assert "if mean and spread stay as they are, more seeds would not settle it" in found.reason
 
 
 def test_a_published_mean_of_runs_scatters_less(tmp_path: Path) -> None:
@@ -131,8 +132,9 @@ def test_a_range_is_judged_by_where_the_interval_lies(
 ) -> None:
     found = verdict(tmp_path, table("range", low=low, high=high), evidence({"bp": NEAR_75}))
     assert found.word == word
-    assert found.interval == pytest.approx(statistics.mean_interval(NEAR_75, 0.1))
-    assert found.interval_kind == "90 % confidence interval"
+    alpha = 0.1 if low < np.mean(NEAR_75) < high else 0.05
+    assert found.interval == pytest.approx(statistics.mean_interval(NEAR_75, alpha))
+    assert found.interval_kind == f"{100 - 100 * alpha:g} % confidence interval"
     assert (found.seeds_needed is None) is (word != Word.INCONCLUSIVE)
 
 
@@ -142,6 +144,8 @@ def test_an_open_range_says_how_many_seeds_would_do(tmp_path: Path) -> None:
     assert found.seeds_needed == statistics.seeds_for_equivalence(sd, mean - 75.0)
     assert found.seeds_needed is not None
     assert found.seeds_needed > found.n
+    beyond = verdict(tmp_path, table("range", low=75.1, high=77.0), evidence({"bp": NEAR_75}))
+    assert beyond.seeds_needed == statistics.seeds_for_difference(sd, 75.1 - mean)
 
 
 def test_an_equivalence_is_shown_and_not_merely_unrefuted(tmp_path: Path) -> None:
@@ -189,6 +193,14 @@ FALLING = {
     "fa": [40.2, 38.9, 41.0, 39.5, 40.8, 39.9],
 }
 GROUPS = [["bp"], ["sn"], ["fa"]]
+
+
+def test_subjects_with_different_seeds_are_paired_at_those_that_both_have(tmp_path: Path) -> None:
+    numbers = {"bp": [75.0, 75.2, 75.1, 75.3], "fa": [36.0, 36.1, 36.3]}
+    found = evidence(numbers, declared={"fa": (2, 0, 1)})
+    whole = verdict(tmp_path, table("order"), found)
+    assert (whole.n, sorted(whole.seeds), whole.missing) == (3, [0, 1, 2], ())
+    assert whole.estimate == pytest.approx(75.1 - 36.1333, abs=0.02)
 
 
 def test_an_order_is_reproduced_when_every_difference_is_shown(tmp_path: Path) -> None:

@@ -94,8 +94,13 @@ def test_equivalence_is_two_one_sided_t_tests() -> None:
     above = stats.ttest_1samp(A, 75.0, alternative="greater").pvalue
     below = stats.ttest_1samp(A, 76.5, alternative="less").pvalue
     assert ours.p_inside == pytest.approx(max(above, below), rel=1e-10)
-    outside = s.equivalence_test(A, 70.0, 75.0).p_outside
-    assert outside == pytest.approx(stats.ttest_1samp(A, 75.0, alternative="greater").pvalue)
+
+
+def test_outside_is_a_two_sided_t_test_of_the_nearer_bound() -> None:
+    for low, high, bound in [(70.0, 75.0, 75.0), (75.6, 80.0, 75.6)]:
+        outside = s.equivalence_test(A, low, high).p_outside
+        assert outside == pytest.approx(stats.ttest_1samp(A, bound).pvalue)
+    assert s.equivalence_test(A, 75.0, 76.5).p_outside == 1.0
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
@@ -106,8 +111,16 @@ def test_equivalence_holds_exactly_when_the_interval_lies_inside(alpha: float) -
         assert (test.p_inside <= alpha) is inside
         test = s.equivalence_test(A, 0, interval.high - shift, alpha)
         assert (test.p_inside <= alpha) is inside
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_the_mean_is_outside_exactly_when_the_wider_interval_is(alpha: float) -> None:
+    interval = s.mean_interval(A, alpha)
+    for shift, outside in [(-1e-6, True), (1e-6, False)]:
         test = s.equivalence_test(A, 0, interval.low + shift, alpha)
-        assert (test.p_outside <= alpha) is inside
+        assert (test.p_outside <= alpha) is outside
+        test = s.equivalence_test(A, interval.high - shift, 100, alpha)
+        assert (test.p_outside <= alpha) is outside
 
 
 @pytest.mark.parametrize("n", [2, 5, 6, 9])
@@ -220,7 +233,7 @@ def test_a_constant_sample_is_judged_exactly() -> None:
     assert (inside.p_inside, inside.p_outside) == (0.0, 1.0)
     assert (outside.p_inside, outside.p_outside) == (1.0, 0.0)
     edge = s.equivalence_test(constant, 0.1, 1)
-    assert (edge.p_inside, edge.p_outside) == (0.5, 0.5)
+    assert (edge.p_inside, edge.p_outside) == (0.5, 1.0)
 
 
 def test_values_equal_but_for_rounding_do_not_differ() -> None:
@@ -282,6 +295,13 @@ def test_equivalence_errs_at_the_margin_with_alpha() -> None:
     claimed = [s.equivalence_test(one, -4.0, 0.5).p_inside <= 0.05 for one in samples]
     denied = [s.equivalence_test(one, 0.5, 9.0).p_outside <= 0.05 for one in samples]
     assert np.mean(claimed) == pytest.approx(0.05, abs=SLACK)
+    assert np.mean(denied) == pytest.approx(0.025, abs=SLACK)
+
+
+def test_a_mean_between_near_bounds_is_denied_with_alpha() -> None:
+    """Either bound can be missed: two tests with α each would deny it twice as often."""
+    samples = draws(STUDIES, 6, seed=9)
+    denied = [s.equivalence_test(one, -0.001, 0.001).p_outside <= 0.05 for one in samples]
     assert np.mean(denied) == pytest.approx(0.05, abs=SLACK)
 
 

@@ -83,6 +83,10 @@ def test_what_keeps_several_claims_open_is_said_once(tmp_path: Path) -> None:
             replace(FOUND, records={"bp": {0: record({}, epochs=6), 1: record({}, epochs=12)}}),
             "Seeds: 0, 1, 2, 3. Epochs: 6, 12. Records: 2 of 4",
         ),
+        (
+            evidence({"bp": [75.1, 75.4], "fa": []}, declared={"fa": (1, 9, 8)}),
+            "Seeds: 0, 1, 9, 8. Epochs: 50. Records: 2 of 5",
+        ),
     ],
 )
 def test_missing_and_mixed_records_are_seen_below_the_table(found: Evidence, basis: str) -> None:

@@ -1,13 +1,14 @@
 """A case: a claim with the numbers that bear on it, or with what keeps it from being judged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fa_audit.audit import statistics
-from fa_audit.audit.claims import Claim, MeasuredClaim, SingleClaim, SourceClaim
+from fa_audit.audit.claims import Claim, MeasuredClaim, SingleClaim, SourceClaim, ValueClaim
 from fa_audit.audit.evidence import Evidence, SeedSample, places, settings
 from fa_audit.audit.verdict import RecordReference, Verdict, Word
 from fa_audit.audit.wording import listed, suggest
@@ -24,6 +25,8 @@ class Case:
     claim: Claim
     draft: Verdict
     numbers: Numbers | None = None
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Subject → the training settings of its runs."""
 
 
 def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
@@ -46,13 +49,15 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
         study=evidence.study,
         data=evidence.data,
         stand_in=evidence.stand_in,
+        matrix=claim.matrix if isinstance(claim, ValueClaim) else "",
     )
     if isinstance(claim, SourceClaim):
         return Case(claim, replace(draft, word=Word(claim.verdict), reason=claim.evidence))
     assert isinstance(claim, MeasuredClaim)
     samples = [evidence.sample(subject, claim.measure, claim.at) for subject in claim.subjects]
     _check_place(claim, samples, file)
-    seeds = tuple(seed for seed in evidence.seeds if all(seed in one.values for one in samples))
+    first = samples[0].values
+    seeds = tuple(seed for seed in first if all(seed in one.values for one in samples))
     numbers = {one.subject: np.array([one.values[seed] for seed in seeds]) for one in samples}
     draft = replace(
         draft,
@@ -72,7 +77,9 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
         estimate = float(np.mean(quantity(claim, numbers))) if seeds else None
         draft = replace(draft, quantity=" − ".join(claim.subjects), estimate=estimate)
     obstacle = _obstacle(claim, samples, draft)
-    return Case(claim, obstacle) if obstacle else Case(claim, draft, numbers)
+    if obstacle:
+        return Case(claim, obstacle)
+    return Case(claim, draft, numbers, {one.subject: one.training for one in samples})
 
 
 def quantity(claim: SingleClaim, numbers: Numbers) -> NDArray[np.float64]:

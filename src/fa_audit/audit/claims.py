@@ -1,7 +1,7 @@
 """Claims: what a paper says, written down so that it can turn out wrong.
 
 Each claim says, in our words, what is claimed, where it stands, how it was read, and, fixed before
-anything is run, what would count as reproduced. Five kinds:
+anything is run, what would count as reproduced. Six kinds:
 
 - ``value``: a published number; could it be one of our runs? `margin` is the largest half-width of
   the prediction interval that still informs.
@@ -9,10 +9,35 @@ anything is run, what would count as reproduced. Five kinds:
   group against every member of a later one, paired by seed. `at_least` adds how far apart.
 - ``range``: our mean lies between `low` and `high`.
 - ``equivalence``: our mean lies within `margin` of `target`.
+- ``winner``: of the configurations in `grid`, a search (one seed) most often finds `winner` to have
+  the highest measurement. Where a winner stands at the edge of its grid is part of the verdict.
 - ``source``: settled by reading, without a run.
 
 The subject of a claim is a configuration or a comparison of the study; `minus` names a second one,
 whose value is subtracted seed by seed.
+
+Claims of one `family` ask one question and share one error rate; `control` says which:
+"family-wise" (the default) bounds the chance that any of them errs, "false-discovery" the share
+that errs among those settled, which is for maps of many cells that are explored.
+
+A winner in a claims file::
+
+    [[claims]]
+    id = "grid-winner-fa_random"
+    kind = "winner"
+    statement = "FA (Random): the grid is won by learning rate 1e-3 and scale .01"
+    where = "Appendix"
+    read = "printed"
+    published = "1e-3, .01"
+    measure = "validation_accuracy"
+    at = "best-validation"
+    unit = "%"
+    winner = "grid-fa_random.learning_rate=0.001.feedback_scale=0.01"
+    grid = [
+        "grid-fa_random.learning_rate=0.001.feedback_scale=0.01",
+        "grid-fa_random.learning_rate=0.003.feedback_scale=0.01",
+    ]
+    requires = { epochs = 3 }
 """
 
 from collections.abc import Collection, Mapping
@@ -64,6 +89,7 @@ class MeasuredClaim(Claim):
     reading_error: float = 0.0
     requires: Mapping[str, Any] = field(default_factory=dict)
     family: str | None = None
+    control: str = "family-wise"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +112,8 @@ class ValueClaim(SingleClaim):
     kind = "value"
     published: float
     margin: float
+    matrix: str = ""
+    """The matrix that the claim is a cell of, where it is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +171,23 @@ class OrderClaim(MeasuredClaim):
         return tuple(pairs if self.direction == "descending" else [(b, a) for a, b in pairs])
 
 
+@dataclass(frozen=True, kw_only=True)
+class WinnerClaim(MeasuredClaim):
+    """A search of a grid most often comes out with one of its configurations."""
+
+    kind = "winner"
+    grid: tuple[str, ...]
+    winner: str
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """All configurations of the grid."""
+        return self.grid
+
+
 KINDS: Mapping[str, type[Claim]] = {
-    kind.kind: kind for kind in (ValueClaim, OrderClaim, RangeClaim, EquivalenceClaim, SourceClaim)
+    kind.kind: kind
+    for kind in (ValueClaim, OrderClaim, RangeClaim, EquivalenceClaim, WinnerClaim, SourceClaim)
 }
 
 

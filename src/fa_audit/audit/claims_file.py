@@ -1,8 +1,9 @@
 """A claims file: the only place where published numbers live, read and checked.
 
 To save writing, `at` may be a list (one claim for each place, with `published` as a list beside
-it), and a ``[[matrices]]`` table stands for one value claim for each of its cells. A statement says
-where with "{at}". `headlines` in the header lists the ids of the claims that a short table shows.
+it), and a ``[[matrices]]`` table stands for one value claim for each of its cells, which a table of
+verdicts counts together. A statement says where with "{at}". `headlines` in the header lists the
+ids of the claims that a short table shows.
 """
 
 import math
@@ -17,10 +18,12 @@ from fa_audit.audit.claims import (
     KINDS,
     Claim,
     Claims,
+    MeasuredClaim,
     OrderClaim,
     RangeClaim,
     SingleClaim,
     ValueClaim,
+    WinnerClaim,
 )
 from fa_audit.audit.wording import suggest
 from fa_audit.errors import AuditError
@@ -62,6 +65,7 @@ def load_claims(path: Path | str) -> Claims:
     ids = [claim.id for claim in claims]
     if twice := _first_repeated(ids):
         raise AuditError(f"{file}: two claims are called {twice!r}; rename one of them.")
+    _check_families(claims, file)
     headlines = tuple(content.get("headlines", ()))
     if twice := _first_repeated(headlines):
         raise AuditError(f"{file}: headlines name {twice!r} twice; leave one out.")
@@ -151,6 +155,8 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "a table of training settings, such as { epochs = 50 }",
     ),
     "family": (_is_text, "the name of the family whose claims share one error rate"),
+    "control": _is_one_of("family-wise", "false-discovery"),
+    "matrix": (_is_text, "the name of the matrix that the claim is a cell of"),
     "of": (_is_text, "a configuration or comparison of the study"),
     "minus": (_is_text, "the configuration or comparison to subtract"),
     "margin": (
@@ -164,6 +170,8 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "groups": (_is_list_of(_NAMES[0]), "a list of lists of configurations"),
     "direction": _is_one_of("descending", "ascending"),
     "at_least": (_is_above_zero, "a number above 0: how far apart"),
+    "grid": (_NAMES[0], "a list of configurations"),
+    "winner": (_is_text, "the configuration of the grid that wins"),
     "rows": _NAMES,
     "columns": _NAMES,
     "cells": _is_one_of("all", "diagonal"),
@@ -219,7 +227,8 @@ def _cells(table: Table, file: str) -> Iterator[Table]:
     """Expand a matrix into one value claim for each of its cells, or of those on its diagonal."""
     place = _place(file, table)
     own = {"rows", "columns", "cells"}
-    _check_keys(table, {"id", "rows", "columns", "published"}, {*own, *_names(ValueClaim)}, place)
+    known = {*own, *_names(ValueClaim)} - {"matrix"}
+    _check_keys(table, {"id", "rows", "columns", "published"}, known, place)
     for key in ("id", *(own & table.keys())):
         _check_value(key, table[key], place)
     rows, columns, published = table["rows"], table["columns"], table["published"]
@@ -233,6 +242,7 @@ def _cells(table: Table, file: str) -> Iterator[Table]:
             "columns, as 'rows' and 'columns' say; mend either."
         )
     shared = {key: value for key, value in table.items() if key not in own}
+    shared["matrix"] = table["id"]
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             if i == j or table.get("cells", "all") == "all":
@@ -265,6 +275,8 @@ def _parse(table: Table, file: str) -> Claim:
         values["statement"] = values["statement"].replace("{at}", values["at"])
     if "groups" in values:
         values["groups"] = tuple(tuple(group) for group in values["groups"])
+    if "grid" in values:
+        values["grid"] = tuple(values["grid"])
     claim = kind(**values)
     problem = _contradiction(claim)
     if problem:
@@ -278,6 +290,16 @@ def _contradiction(claim: Claim) -> str | None:
         return f"it names {claim.subjects[0]!r} or another twice; compare different ones"
     if isinstance(claim, OrderClaim) and len(claim.groups) < 2:
         return "an order needs at least two groups; add the second"
+    if isinstance(claim, WinnerClaim):
+        if len(claim.grid) < 2:
+            return "a grid needs at least two configurations; add the second"
+        if claim.winner not in claim.grid:
+            return f"its winner {claim.winner!r} is not in its grid; name one that is"
+    if isinstance(claim, MeasuredClaim) and claim.control != "family-wise":
+        if claim.family is None:
+            return f"control = {claim.control!r} is about a family; add family"
+        if isinstance(claim, OrderClaim):
+            return f"control = {claim.control!r} counts claims, not an order's pairs; leave it out"
     if isinstance(claim, RangeClaim) and not claim.low < claim.high:
         return f"low = {claim.low} is not below high = {claim.high}; swap or widen them"
     if isinstance(claim, ValueClaim):
@@ -297,3 +319,26 @@ def _contradiction(claim: Claim) -> str | None:
             if isinstance(number, (int, float)) and not low <= number <= high:
                 return f"{key} = {number} is impossible in {claim.unit}; give {low} to {high}"
     return None
+
+
+def _check_families(claims: Sequence[Claim], file: str) -> None:
+    """Refuse a family whose claims do not share one error rate of one question."""
+    first: dict[str, MeasuredClaim] = {}
+    for claim in claims:
+        if not isinstance(claim, MeasuredClaim) or claim.family is None:
+            continue
+        other = first.setdefault(claim.family, claim)
+        for what, mine, theirs in [
+            ("control", claim.control, other.control),
+            ("kind", _question(claim), _question(other)),
+        ]:
+            if mine != theirs:
+                raise AuditError(
+                    f"{file}, claim {claim.id!r}: its {what} is {mine}, that of {other.id!r} in "
+                    f"family {claim.family!r} is {theirs}; give each {what} its own family."
+                )
+
+
+def _question(claim: MeasuredClaim) -> str:
+    """A kind, or two that ask the same of a mean."""
+    return "range or equivalence" if claim.kind in ("range", "equivalence") else claim.kind

@@ -1,19 +1,25 @@
 """Deciding: the word that a claim's numbers earn, and the sentence that gives the reason."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fa_audit.audit import statistics
-from fa_audit.audit.cases import Case, quantity
-from fa_audit.audit.claims import EquivalenceClaim, OrderClaim, RangeClaim, ValueClaim
+from fa_audit.audit import grids, statistics
+from fa_audit.audit.cases import Case, Numbers, quantity
+from fa_audit.audit.claims import (
+    EquivalenceClaim,
+    OrderClaim,
+    RangeClaim,
+    ValueClaim,
+    WinnerClaim,
+)
 from fa_audit.audit.families import Answer, Answers
 from fa_audit.audit.statistics import Difference, Interval
-from fa_audit.audit.verdict import Comparison, Verdict, Word
+from fa_audit.audit.verdict import Comparison, GridEntry, Verdict, Word
 from fa_audit.audit.wording import outlook, show, span
 
 
@@ -34,6 +40,8 @@ def decide(case: Case, answers: Answers, alpha: float) -> Verdict:
         elif isinstance(claim, OrderClaim):
             pairs = [statistics.paired_t(numbers[a], numbers[b], alpha) for a, b in claim.pairs]
             verdict = _decide_order(claim, verdict, pairs, answers, alpha)
+        elif isinstance(claim, WinnerClaim):
+            verdict = _decide_winner(claim, verdict, numbers, case.training, answers, alpha)
     if verdict.diverged:
         share = f"{verdict.diverged} of {len(verdict.records)}"
         reason = f"{verdict.reason.rstrip('.')}; {share} runs diverged and count like the others."
@@ -82,8 +90,7 @@ def _decide_value(
         needed = statistics.seeds_for_prediction(sd, claim.margin - error, alpha, k)
         why = f"within {where}, but that is wider than the ± {show(claim.margin, unit)} allowed"
     else:
-        level = alpha / answer.family_size
-        needed = statistics.seeds_for_prediction(sd, distance - error, level, k)
+        needed = statistics.seeds_for_prediction(sd, distance - error, answer.level, k)
         why = f"outside {where}, but one miss among {answer.family_size} claims may be chance"
     reason = f"{published} lies {why}; {outlook(needed, 'runs like theirs scatter too widely')}."
     return replace(draft, reason=reason, seeds_needed=needed)
@@ -99,12 +106,15 @@ def _decide_bounds(
     """Is our mean shown to lie between the bounds, shown to lie beyond one, or neither?"""
     (inside,), (outside,) = answers["inside"], answers["outside"]
     n, mean, sd = statistics.summarise(values)
-    unit, interval = claim.unit, statistics.mean_interval(values, 2 * alpha)
-    answer = inside if claim.low <= mean <= claim.high else outside
+    # A mean is shown to lie inside by two one-sided tests, and outside by a two-sided one.
+    within = claim.low <= mean <= claim.high
+    answer, error = (inside, 2 * alpha) if within else (outside, alpha)
+    seeds_for = statistics.seeds_for_equivalence if within else statistics.seeds_for_difference
+    unit, interval = claim.unit, statistics.mean_interval(values, error)
     draft = replace(
         draft,
         interval=interval,
-        interval_kind=f"{100 * (1 - 2 * alpha):g} % confidence interval",
+        interval_kind=f"{100 * (1 - error):g} % confidence interval",
         half_width=interval.half_width,
         p=answer.p,
         p_adjusted=answer.p_adjusted,
@@ -116,7 +126,7 @@ def _decide_bounds(
     if outside.p_adjusted <= alpha:
         return replace(draft, word=Word.NOT_REPRODUCED, reason=f"{ours} lies outside {bounds}.")
     room = min(abs(mean - claim.low), abs(mean - claim.high))
-    needed = statistics.seeds_for_equivalence(sd, room, alpha / answer.family_size)
+    needed = seeds_for(sd, room, answer.level)
     prospect = outlook(needed, "our mean lies too near the edge")
     reason = f"{ours} is not clearly inside nor clearly outside {bounds}; {prospect}."
     return replace(draft, reason=reason, seeds_needed=needed)
@@ -146,7 +156,7 @@ def _settle(
         return _Settled("above", *least_certain)
     needed = [
         statistics.seeds_for_difference(
-            pair.difference.sd, pair.difference.mean - distance, alpha / answer.family_size
+            pair.difference.sd, pair.difference.mean - distance, answer.level
         )
         for pair, answer in tested
         if answer.p_adjusted > alpha
@@ -207,3 +217,56 @@ def _decide_order(
         seeds_needed=settled.seeds_needed,
         comparisons=comparisons,
     )
+
+
+def _decide_winner(
+    claim: WinnerClaim,
+    draft: Verdict,
+    numbers: Numbers,
+    training: Mapping[str, Mapping[str, Any]],
+    answers: Answers,
+    alpha: float,
+) -> Verdict:
+    """Does one configuration win more than half of all searches, fewer, or is it open?"""
+    (most,), (fewest,) = answers["most"], answers["fewest"]
+    edges = grids.edges(training)
+    entries = [
+        GridEntry(name, grids.count_wins(numbers, name).alone, float(np.mean(values)), edges[name])
+        for name, values in numbers.items()
+    ]
+    grid = tuple(sorted(entries, key=lambda entry: (-entry.wins, -entry.mean)))
+    wins = grids.count_wins(numbers, claim.winner)
+    share = wins.alone / wins.n
+    answer = most if share > 0.5 else fewest
+    interval = grids.share_interval(wins.alone, wins.n, 2 * alpha)
+    draft = replace(
+        draft,
+        unit="of searches",
+        quantity=claim.winner,
+        estimate=share,
+        interval=interval,
+        interval_kind=f"{100 * (1 - 2 * alpha):g} % confidence interval",
+        half_width=interval.half_width,
+        p=answer.p,
+        p_adjusted=answer.p_adjusted,
+        grid=grid,
+    )
+    seen = f"{claim.winner} wins {wins.alone} of {wins.n} searches"
+    if grid[0].configuration != claim.winner:
+        seen = f"{seen}, {grid[0].configuration} {grid[0].wins}"
+    needed = None
+    if most.p_adjusted <= alpha:
+        word, reason = Word.REPRODUCED, f"{seen}: more than half"
+    elif fewest.p_adjusted <= alpha:
+        word, reason = Word.NOT_REPRODUCED, f"{seen}: fewer than half"
+    else:
+        needed = grids.searches_for_majority(wins, answer.level)
+        prospect = outlook(needed, "it wins just as often as not", "shares")
+        word, reason = Word.INCONCLUSIVE, f"{seen}: more than half or fewer is open; {prospect}"
+    at_edge = [
+        f"{entry.configuration} stands at the edge of its grid ({', '.join(entry.edges)})"
+        for entry in grid
+        if entry.edges and entry.configuration in (claim.winner, grid[0].configuration)
+    ]
+    reason = "; ".join([reason, *at_edge])
+    return replace(draft, word=word, reason=f"{reason}.", seeds_needed=needed)

@@ -6,7 +6,7 @@ anything.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fa_audit.study.ledger import Record
@@ -24,12 +24,18 @@ class Evidence:
     """Declared before running. Other seeds are not looked at, or one could go on until it fits."""
     records: Mapping[str, Mapping[int, Record]]
     """Configuration or comparison id → seed → record. Every id is a key; seeds may be absent."""
+    declared: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Id → its declared seeds; the study's own for an id that is not there."""
+
+    def seeds_of(self, subject: str) -> tuple[int, ...]:
+        """The seeds declared for a configuration or comparison."""
+        return self.declared.get(subject, self.seeds)
 
     def sample(self, subject: str, measure: str, at: str) -> "SeedSample":
         """What the declared seeds of one configuration or comparison give for one measure."""
         records = {
             seed: self.records[subject][seed]
-            for seed in self.seeds
+            for seed in self.seeds_of(subject)
             if seed in self.records[subject]
         }
         found = {seed: measured(record, measure, at) for seed, record in records.items()}
@@ -38,7 +44,7 @@ class Evidence:
             records=records,
             values={seed: value for seed, value in found.items() if not isinstance(value, str)},
             undefined={seed: value for seed, value in found.items() if isinstance(value, str)},
-            missing=tuple(seed for seed in self.seeds if seed not in records),
+            missing=tuple(seed for seed in self.seeds_of(subject) if seed not in records),
         )
 
 
@@ -58,6 +64,16 @@ class SeedSample:
     def diverged(self) -> int:
         """How many of the records are of diverged runs, which are results: their values count."""
         return sum(record.status == "diverged" for record in self.records.values())
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """The training settings of its runs, the same at every seed; none where there is no run."""
+        tables = (
+            table
+            for record in self.records.values()
+            for table in _training_tables(record.configuration)
+        )
+        return next(tables, {})
 
 
 def measured(record: Record, measure: str, at: str) -> float | str:
@@ -87,7 +103,7 @@ def settings(record: Record, name: str) -> list[Any]:
     return [table[name] for table in _training_tables(record.configuration) if name in table]
 
 
-def _training_tables(configuration: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+def _training_tables(configuration: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
     for key, branch in configuration.items():
         if isinstance(branch, Mapping):
             if key == "training":

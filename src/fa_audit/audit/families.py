@@ -1,7 +1,8 @@
-"""Families: claims that share one error rate, their p-values adjusted by Holm's method.
+"""Families: claims that share one error rate, their p-values adjusted together.
 
 A claim asks one or two questions of its numbers; those of one family are adjusted question by
-question. A claim that cannot be judged yet counts with p = 1, so that a family has the size it was
+question: by Holm's method, or by Benjamini and Hochberg's where the family is a map that is
+explored. A claim that cannot be judged yet counts with p = 1, so that a family has the size it was
 declared with, not the one that happened. A claim without a family is one by itself: an order's
 pairs still share one error rate.
 """
@@ -10,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from fa_audit.audit import statistics
+from fa_audit.audit import grids, statistics
 from fa_audit.audit.cases import Case, quantity
 from fa_audit.audit.claims import (
     EquivalenceClaim,
@@ -18,6 +19,7 @@ from fa_audit.audit.claims import (
     OrderClaim,
     RangeClaim,
     ValueClaim,
+    WinnerClaim,
 )
 
 
@@ -27,31 +29,48 @@ class Answer(NamedTuple):
     p: float
     p_adjusted: float
     family_size: int
+    level: float
+    """How small p itself would have to be, the others of the family as they are."""
 
 
 Answers = Mapping[str, Sequence[Answer]]
 """Question → the answers of one claim: one, or in an order one for each pair."""
 
 
-def adjusted_answers(cases: Sequence[Case]) -> Mapping[str, Answers]:
+def adjusted_answers(cases: Sequence[Case], alpha: float) -> Mapping[str, Answers]:
     """What every case asks of its numbers, answered within its family.
 
+    Args:
+        cases: All cases of a claims file.
+        alpha: The error rate of each family, in (0, .5).
+
     Returns:
-        Claim id → "differs" (value), "inside" and "outside" (range, equivalence), or "order" and,
-        where a distance is claimed, "size" (order) → p-values, adjusted.
+        Claim id → "differs" (value), "inside" and "outside" (range, equivalence), "most" and
+        "fewest" (winner), or "order" and, where a distance is claimed, "size" (order) → p-values,
+        adjusted.
     """
-    pools: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
+    pools: dict[tuple[str, str, str], list[tuple[str, float]]] = defaultdict(list)
     for case in cases:
         claim = case.claim
-        shared = isinstance(claim, MeasuredClaim) and claim.family
-        pool = f"family {shared}" if shared else f"claim {claim.id}"
+        if not isinstance(claim, MeasuredClaim):
+            continue
+        pool = f"family {claim.family}" if claim.family else f"claim {claim.id}"
         for question, p_values in _p_values(case).items():
-            pools[pool, question].extend((claim.id, p) for p in p_values)
+            pools[pool, claim.control, question].extend((claim.id, p) for p in p_values)
     answers: dict[str, dict[str, list[Answer]]] = {case.claim.id: {} for case in cases}
-    for (_, question), pooled in pools.items():
-        adjusted = statistics.holm([p for _, p in pooled])
+    for (_, control, question), pooled in pools.items():
+        p_values = [p for _, p in pooled]
+        size = len(p_values)
+        if control == "false-discovery":
+            adjusted = statistics.benjamini_hochberg(p_values)
+            settled = sum(p <= alpha for p in adjusted)
+            level = alpha * min(settled + 1, size) / size
+        else:
+            adjusted = statistics.holm(p_values)
+            settled = sum(p <= alpha for p in adjusted)
+            level = alpha / max(size - settled, 1)
         for (id, p), p_adjusted in zip(pooled, adjusted, strict=True):
-            answers[id].setdefault(question, []).append(Answer(p, p_adjusted, len(pooled)))
+            answers[id].setdefault(question, []).append(Answer(p, p_adjusted, size, level))
     return answers
 
 
@@ -70,6 +89,11 @@ def _p_values(case: Case) -> dict[str, list[float]]:
             return {"inside": [1.0], "outside": [1.0]}
         test = statistics.equivalence_test(quantity(claim, numbers), claim.low, claim.high)
         return {"inside": [test.p_inside], "outside": [test.p_outside]}
+    if isinstance(claim, WinnerClaim):
+        if numbers is None:
+            return {"most": [1.0], "fewest": [1.0]}
+        wins = grids.count_wins(numbers, claim.winner)
+        return {"most": [wins.p_most], "fewest": [wins.p_fewest]}
     if isinstance(claim, OrderClaim):
         distances = {"order": 0.0}
         if claim.at_least is not None:

@@ -23,8 +23,10 @@ def gather(study: Study, folder: Path) -> Evidence:
     """
     ledger = Ledger(folder / "ledger")
     records: dict[str, dict[int, Record]] = {}
+    declared: dict[str, tuple[int, ...]] = {}
     for cell in study_cells(study):
         by_seed = records.setdefault(cell.id, {})
+        declared[cell.id] = (*declared.get(cell.id, ()), cell.seed)
         record = ledger.find(cell.id, cell.seed, cell.hash)
         if record is not None:
             _require_same_data(study, record, ledger)
@@ -35,6 +37,7 @@ def gather(study: Study, folder: Path) -> Evidence:
         stand_in=study.data.name == "shapes",
         seeds=study.seeds,
         records=records,
+        declared=declared,
     )
 
 

@@ -32,5 +32,5 @@ def judge(claims: Claims, evidence: Evidence) -> tuple[Verdict, ...]:
         )
     claims.check_subjects(evidence.records.keys())
     cases = [open_case(claim, claims.file, evidence) for claim in claims.claims]
-    answers = adjusted_answers(cases)
+    answers = adjusted_answers(cases, claims.alpha)
     return tuple(decide(case, answers[case.claim.id], claims.alpha) for case in cases)

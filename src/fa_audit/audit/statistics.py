@@ -69,7 +69,7 @@ class Equivalence:
     p_inside: float
     """p of the hypothesis "not strictly inside": small when the mean is shown to lie inside."""
     p_outside: float
-    """p of the hypothesis "inside": small when the mean is shown to lie beyond one of the ends."""
+    """Two-sided p of the hypothesis "inside": small when the mean is shown to lie beyond an end."""
 
 
 @dataclass(frozen=True)
@@ -203,13 +203,14 @@ def equivalence_test(values: Sample, low: float, high: float, alpha: float = 0.0
     """Does the mean lie between two bounds? Two one-sided tests (TOST).
 
     The mean is shown to lie inside, at level α, exactly when the (1 − 2α) interval does: each of
-    the two tests may err with α, and both would have to. It is shown to lie outside when that
-    interval lies beyond one bound.
+    the two tests may err with α, and both would have to. It is shown to lie outside, at level α,
+    exactly when the (1 − α) interval lies beyond one bound: a mean between bounds that are nearer
+    to each other than runs scatter can be missed on either side, and each side has α/2.
 
     Args:
         low: Lower bound, in the unit of the values.
         high: Upper bound, above `low`.
-        alpha: Error rate of each one-sided test, in (0, .5).
+        alpha: Error rate of the interval, in (0, .5).
 
     Source:
         Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657–680.
@@ -223,8 +224,9 @@ def equivalence_test(values: Sample, low: float, high: float, alpha: float = 0.0
             _upper_tail(high - mean, standard_error, n - 1),
         ),
         p_outside=min(
-            _upper_tail(low - mean, standard_error, n - 1),
-            _upper_tail(mean - high, standard_error, n - 1),
+            1.0,
+            2 * _upper_tail(low - mean, standard_error, n - 1),
+            2 * _upper_tail(mean - high, standard_error, n - 1),
         ),
     )
 

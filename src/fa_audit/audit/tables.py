@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from fa_audit.audit.evidence import Evidence, settings
+from fa_audit.audit.matrices import summarise_matrices
 from fa_audit.audit.verdict import Verdict, Word
 from fa_audit.audit.wording import show
 
@@ -58,8 +60,8 @@ def _markdown(title: str, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _escaped(cell: str) -> str:
-    """A cell without what Markdown takes for its end, or for emphasised or struck-out text."""
-    return re.sub(r"[|*~]", r"\\\g<0>", cell)
+    """A cell without what Markdown takes for its end, for emphasis, a deletion or for HTML."""
+    return re.sub(r"[|*~`]|<(?=[a-zA-Z/!?])|&(?=[#\w]+;)", r"\\\g<0>", cell)
 
 
 def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
@@ -82,6 +84,7 @@ def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
     counts = Counter(verdict.word for verdict in verdicts)
     total = ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
     yield f"{len(verdicts)} claims in all: {total}." if verdicts else "There are no claims."
+    yield from map(str, summarise_matrices(verdicts))
     open_claims = (verdict for verdict in verdicts if verdict.word == Word.INCONCLUSIVE)
     for reason, claims in Counter(verdict.reason for verdict in open_claims).most_common():
         if claims > 1:
@@ -91,10 +94,11 @@ def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
 def _basis(evidence: Evidence) -> str:
     """Which images, seeds, epochs and how many of the declared records are behind the verdicts."""
     records = [record for by_seed in evidence.records.values() for record in by_seed.values()]
-    declared = len(evidence.records) * len(evidence.seeds)
+    declared = [evidence.seeds_of(id) for id in evidence.records]
+    seeds = dict.fromkeys(chain(evidence.seeds, *declared))
     epochs = sorted({value for record in records for value in settings(record, "epochs")})
     return (
-        f"Data: {evidence.data}. Seeds: {', '.join(map(str, evidence.seeds))}. "
+        f"Data: {evidence.data}. Seeds: {', '.join(map(str, seeds))}. "
         f"Epochs: {', '.join(map(str, epochs)) or 'none yet'}. "
-        f"Records: {len(records)} of {declared}."
+        f"Records: {len(records)} of {sum(map(len, declared))}."
     )

@@ -54,6 +54,19 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class GridEntry:
+    """What became of one configuration of a grid."""
+
+    configuration: str
+    wins: int
+    """Searches in which every other configuration is below it."""
+    mean: float
+    """Mean over the searches, in the unit of the measurement."""
+    edges: tuple[str, ...]
+    """On which axes it has the lowest or highest value searched."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of one claim, and everything it rests on."""
 
@@ -70,7 +83,8 @@ class Verdict:
     unit: str = ""
     published: float | str | None = None
     quantity: str = ""
-    """What was estimated: a subject, or a difference of two. In an order, the deciding pair."""
+    """What was estimated: a subject, or a difference of two; in an order, the deciding pair; of a
+    grid's winner, its share of the searches."""
     estimate: float | None = None
     interval: Interval | None = None
     interval_kind: str = ""
@@ -83,4 +97,8 @@ class Verdict:
     diverged: int = 0
     missing: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    grid: tuple[GridEntry, ...] = ()
+    """The configurations of a grid, those first that win most often, then those of higher mean."""
+    matrix: str = ""
+    """The matrix that the claim is a cell of."""
     records: tuple[RecordReference, ...] = ()

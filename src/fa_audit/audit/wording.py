@@ -28,8 +28,8 @@ def suggest(word: str, known: Collection[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(sorted(known))}."
 
 
-def outlook(seeds_needed: int | None, otherwise: str) -> str:
-    """How many seeds would settle a claim; where none would, `otherwise` says why."""
+def outlook(seeds_needed: int | None, otherwise: str, steady: str = "mean and spread") -> str:
+    """How many seeds would settle a claim if what is `steady` stays as it is, or why none would."""
     if seeds_needed is None:
-        return f"more seeds would not settle it, for {otherwise}"
-    return f"about {seeds_needed} seeds would settle it, if mean and spread stay as they are"
+        return f"if {steady} stay as they are, more seeds would not settle it, for {otherwise}"
+    return f"about {seeds_needed} seeds would settle it, if {steady} stay as they are"
