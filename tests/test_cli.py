@@ -20,7 +20,6 @@ title = "A tiny study"
 source = "a test"
 seeds = [0, 1]
 network = "architecture1"
-reference = "bp"
 
 [data]
 name = "shapes"
@@ -36,6 +35,9 @@ learning_rate = 1e-3
 [probe]
 images = 16
 per_decade = 1
+
+[comparison]
+pairs = ["fa_toeplitz~bp"]
 
 [[configurations]]
 rule = "bp"
@@ -246,6 +248,29 @@ def test_an_output_folder_that_cannot_be_written_is_one_sentence(
     assert "cannot be written" in sentence
 
 
+def test_one_cell_alone_has_the_recorded_numbers(
+    study: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", str(study), "--only", "bp:1", "--out", str(tmp_path / "out")]
+    assert main([*command, "--workers", "1", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "seed 1" in printed
+    assert "seed 0" not in printed
+    (alone,) = (tmp_path / "out" / "ledger").iterdir()
+    found, recorded = (
+        json.loads(path.read_text()) for path in (alone, finished / "ledger" / alone.name)
+    )
+    for key in ("configuration", "measurements", "series"):
+        assert found[key] == recorded[key]
+
+
+def test_only_what_is_not_there_is_one_sentence(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = mistake(capsys, "run", str(study), "--only", "bp:1", "--only", "usf_sn:1")
+    assert "'usf_sn'" in sentence
+
+
 def test_too_many_seeds_are_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 are declared" in mistake(capsys, "run", str(study), "--seeds", "3")
 
@@ -262,7 +287,7 @@ def test_the_tables_print_every_row(command: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["quick"], ["run"], ["judge"], ["check"], ["rules"], ["metrics"]]
+    "command", [[], ["quick"], ["run"], ["judge"], ["report"], ["check"], ["rules"], ["metrics"]]
 )
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
@@ -284,7 +309,9 @@ def test_quick_runs_judges_and_says_where(
     monkeypatch.setattr("fa_audit.cli._judge", _recorder(calls, "judge"))
     assert main(["quick", "--out", str(tmp_path)]) == 0
     assert calls == ["train", "judge"]
-    assert str(tmp_path) in capsys.readouterr().out
+    page = tmp_path / "report" / "index.html"
+    assert str(page) in capsys.readouterr().out
+    assert "Stand-in data." in page.read_text(encoding="utf-8")
 
 
 def _recorder(calls: list[str], name: str) -> Callable[[object], int]:

@@ -24,6 +24,7 @@ examples:
   fa-audit quick                                   the whole chain on stand-in images, in minutes
   fa-audit run reproductions/lance_kieu_2026 --data ~/data --out out    train every cell once
   fa-audit judge reproductions/lance_kieu_2026     claims × ledger → verdicts, without training
+  fa-audit report reproductions/lance_kieu_2026    one HTML page with every verdict and figure
   fa-audit check fa_audit.conformance.own:adapter  the checks, on fa-audit's own layers
   fa-audit rules                                   the learning rules
   fa-audit COMMAND --help                          more about one command
@@ -34,13 +35,17 @@ RUN_HELP = """\
 A STUDY is a folder with a study.toml. Every cell (configuration × seed) runs once: its numbers go
 to OUT/ledger, one file per cell, its weights to OUT/weights. Stop it at any time: the same command
 goes on at the last whole epoch. Several processes may work on one OUT together. Results do not
-depend on --workers."""
+depend on --workers; with --replicas they agree within the rounding of sums."""
 
 JUDGE_HELP = """\
 Derives every verdict from the study's claims.toml and the ledger; nothing is trained, so neither
 data nor a GPU is needed. Compares all of them with verdicts.json, where that is recorded, and ends
 with exit code 1 if any verdict, estimate or record behind it differs, shown or not."""
 
+REPORT_HELP = """\
+Derives every verdict as `judge` does and writes DIR/report/index.html, one page that needs neither
+network nor anything beside it, and its figures as PNG and SVG in DIR/report/figures. Nothing is
+trained; what the ledger does not hold yet is named on the page."""
 
 CHECK_HELP = """\
 Holds an implementation of feedback layers, yours or another's, to named checks: an adapter says how
@@ -49,6 +54,11 @@ hangs or crashes fails a check. Failures listed in the file of expected failures
 have to occur. How to write an adapter: fa_audit/conformance/README.md.
 
 exit codes: 0 nothing failed but what was expected to; 1 something else did; 2 a mistake"""
+
+COSTS = """\
+architecture1 under each rule: floats of feedback stored between steps and made in every step, and
+operations that make them; forward, sent and weight gradient in multiply-adds per image.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=int, metavar="N", help="only the first N of the declared seeds"
     )
     run.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="RULE:SEED",
+        help="only this cell, or ID for all its seeds, or :SEED for all at one; a comparison, such "
+        "as usf_sn~bp:0, brings the runs that it needs; may be given several times",
+    )
+    run.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
@@ -122,6 +140,24 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--reasons", action="store_true", help="print each verdict's reason too")
     judge.set_defaults(command=_judge)
 
+    report = commands.add_parser(
+        "report",
+        help="the page: verdicts, figures, provenance",
+        description=REPORT_HELP,
+        formatter_class=layout,
+    )
+    report.add_argument("study", type=Path, metavar="STUDY", help="folder with study and claims")
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to write to, whose ledger is used where it has one (default: STUDY)",
+    )
+    report.add_argument(
+        "--markdown", action="store_true", help="print a summary for a pull request instead"
+    )
+    report.set_defaults(command=_report)
+
     check = commands.add_parser(
         "check",
         help="hold anybody's layers to the checks",
@@ -137,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     rules = commands.add_parser("rules", help="the learning rules and their properties")
+    rules.add_argument("--cost", action="store_true", help="what each costs, counted not timed")
     rules.set_defaults(command=_rules)
     metrics = commands.add_parser("metrics", help="the measurements, their ranges and invariances")
     metrics.set_defaults(command=_metrics)
@@ -158,16 +195,24 @@ def _add_execution(parser: argparse.ArgumentParser, default_out: str | None) -> 
         metavar="N",
         help="processes, one thread each (default: one per core on the CPU, one on CUDA)",
     )
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        metavar="N",
+        help="runs of one rule that a process trains as one program (default: 1 on the CPU, 10 on "
+        "CUDA)",
+    )
 
 
 def _quick(options: argparse.Namespace) -> int:
     folder = Path(__file__).parent / "quick"
-    options.study, options.seeds, options.data = folder, None, None
+    options.study, options.seeds, options.only, options.data = folder, None, [], None
     _train(options)
     options.record, options.markdown = True, False
     options.headlines, options.reasons = False, False
     code = _judge(options)
-    print(f"Ledger, weights and verdicts are in {options.out}.")
+    page = _write_report(folder, options.out, [f"fa-audit quick --out {options.out}"])
+    print(f"Ledger, weights and verdicts are in {options.out}, the report is {page}.")
     return code
 
 
@@ -178,17 +223,26 @@ def _run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     from fa_audit.study.parallel import Execution, run_study
+    from fa_audit.study.selection import select
     from fa_audit.study.spec import load_study
     from fa_audit.study.summary import run_table
 
     study = load_study(options.study, options.seeds)
+    if options.only:
+        study = select(study, options.only)
     out = options.out or _folder(options.study)
-    if options.workers is not None and options.workers < 1:
-        raise AuditError(f"--workers is {options.workers}; it must be at least 1")
-    run_study(
-        study,
-        Execution(output=out, data=options.data, device=options.device, workers=options.workers),
+    for name in ("workers", "replicas"):
+        number = getattr(options, name)
+        if number is not None and number < 1:
+            raise AuditError(f"--{name} is {number}; it must be at least 1")
+    execution = Execution(
+        output=out,
+        data=options.data,
+        device=options.device,
+        workers=options.workers,
+        replicas=options.replicas,
     )
+    run_study(study, execution)
     print(run_table(study, out))
     print()
 
@@ -237,6 +291,24 @@ def _judge(options: argparse.Namespace) -> int:
     return 1 if changes else 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    from fa_audit.report import make_report, markdown_report
+
+    if options.markdown:
+        print(markdown_report(make_report(options.study, options.out)))
+    else:
+        page = _write_report(options.study, options.out)
+        print(f"The report is {page}, its figures are in {page.parent / 'figures'}.")
+    return 0
+
+
+def _write_report(study: Path, out: Path | None, commands: Sequence[str] = ()) -> Path:
+    from fa_audit.report import make_report, write_report
+
+    folder = out or _folder(study)
+    return write_report(make_report(study, out, commands), folder / "report")
+
+
 def _folder(study: Path) -> Path:
     return study if study.is_dir() else study.parent
 
@@ -250,6 +322,8 @@ def _check(options: argparse.Namespace) -> int:
 def _rules(options: argparse.Namespace) -> int:
     from fa_audit.rules import RULES
 
+    if options.cost:
+        return _costs()
     for rule in RULES.values():
         print(f"{rule.name}: {rule.title}")
         print(f"  feedback         {rule.equation}")
@@ -263,6 +337,18 @@ def _rules(options: argparse.Namespace) -> int:
             print(f"  {option:16s} {' | '.join(values)} (the first is the default)")
         print(f"  elsewhere        {'; '.join(rule.aliases)}")
         print(f"  source           {rule.source}\n")
+    return 0
+
+
+def _costs() -> int:
+    import torch
+
+    from fa_audit.measure import cost_table, rule_costs
+    from fa_audit.networks import build_network
+
+    images = torch.zeros(1, 3, 24, 24)
+    costs = rule_costs(lambda: build_network("architecture1", 10, torch.Generator()), images)
+    print(f"{COSTS}\n{cost_table(costs)}")
     return 0
 
 

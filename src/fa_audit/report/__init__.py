@@ -1,0 +1,8 @@
+"""The report: from a ledger and verdicts to one HTML page, its figures, and a text for Markdown.
+
+``fa-audit report STUDY`` writes it.
+"""
+
+from fa_audit.report.writing import Report, make_report, markdown_report, write_report
+
+__all__ = ["Report", "make_report", "markdown_report", "write_report"]
