@@ -79,7 +79,8 @@ def _key(claim: Claim, verdict: Verdict) -> str:
     if isinstance(claim, (RangeClaim, EquivalenceClaim)):
         parts.append("the shaded band is what is claimed")
     if isinstance(verdict.published, (int, float)):
-        parts.append("the diamond is the published value")
+        error = isinstance(claim, MeasuredClaim) and claim.reading_error
+        parts.append(f"the diamond is the published value{' ± its reading error' if error else ''}")
     return "; ".join(parts) + "."
 
 
