@@ -9,7 +9,10 @@ whole study would take there.
 
 import argparse
 import json
+import os
 from pathlib import Path
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's notes about itself
 
 import torch
 

@@ -39,13 +39,13 @@ def images(folder: Path, train: int, validation: int) -> Dataset:
 def configuration(
     rule: str, validation: int, seed: int = 0, precision: str = "float32", batch_size: int = 128
 ) -> RunConfiguration:
-    """A run of three epochs at the published settings."""
+    """A run at the published settings."""
     return RunConfiguration(
         rule=rule,
         seed=seed,
         data=DataSettings("cifar10", validation=validation),
         training=TrainingSettings(
-            epochs=3,
+            epochs=50,
             learning_rate=1e-3,
             weight_decay=1e-4 if rule == "bp" else 0.0,
             feedback_scale=SCALE.get(rule),
