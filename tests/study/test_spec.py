@@ -47,6 +47,11 @@ def test_the_published_study_has_the_published_settings() -> None:
     settings = study.comparison
     assert (settings.checkpoint, settings.batch_size) == ("best-validation", 256)
     assert settings.passes == 5
+    channels = study.channels
+    assert (channels.class_, channels.channels, channels.images) == ("dog", 3, 9)
+    assert channels.layers == ("conv1", "conv2")
+    assert set(channels.of) == {*FIVE_RULES, "untrained"}
+    assert (set(study.cost.of), study.cost.reference) == (set(FIVE_RULES), "bp")
 
 
 GOLDEN = """\

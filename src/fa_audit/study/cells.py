@@ -1,5 +1,6 @@
 """Cells: the units a study consists of, in the order in which they are best worked through."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from fa_audit.hashing import content_hash
 from fa_audit.study.ledger import cell_stem
 from fa_audit.study.pairs import UNTRAINED, Side
-from fa_audit.study.spec import ComparisonSettings, Study
+from fa_audit.study.spec import ChannelSettings, ComparisonSettings, CostPair, Study
 from fa_audit.training.configuration import DataSettings, RunConfiguration
 
 
@@ -75,8 +76,35 @@ class UntrainedNetwork:
         return f"{UNTRAINED}-s{self.seed}"
 
 
+class _Measurement(ABC):
+    """A cell that trains no network: what is measured of runs, or of their settings."""
+
+    id: str
+    seed: int
+
+    @property
+    @abstractmethod
+    def runs(self) -> tuple[RunCell, ...]:
+        """The runs whose weights it needs."""
+
+    @property
+    @abstractmethod
+    def configuration(self) -> dict[str, Any]:
+        """All that decides the result, as plain data."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the configuration."""
+        return content_hash(self.configuration)
+
+    @property
+    def stem(self) -> str:
+        """What the cell's files are called."""
+        return cell_stem(self.id, self.seed, self.hash)
+
+
 @dataclass(frozen=True)
-class ComparisonCell:
+class ComparisonCell(_Measurement):
     """The representations of two networks compared.
 
     Attributes:
@@ -119,18 +147,84 @@ class ComparisonCell:
             },
         }
 
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the configuration."""
-        return content_hash(self.configuration)
+
+@dataclass(frozen=True)
+class ChannelCell(_Measurement):
+    """The channels of one network looked at.
+
+    Attributes:
+        id: "fa_random.channels".
+        seed: The network's seed.
+        network: The network.
+        settings: Which channels, and how.
+        checkpoint: Which weights.
+    """
+
+    id: str
+    seed: int
+    network: RunCell | UntrainedNetwork
+    settings: ChannelSettings
+    checkpoint: str
+    kind = "channels"
 
     @property
-    def stem(self) -> str:
-        """What the cell's files are called."""
-        return cell_stem(self.id, self.seed, self.hash)
+    def runs(self) -> tuple[RunCell, ...]:
+        """The run whose weights it needs; none for an untrained network."""
+        return (self.network,) if isinstance(self.network, RunCell) else ()
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All that decides the result, as plain data: the network and what is looked at."""
+        return {
+            "kind": self.kind,
+            "seed": self.seed,
+            "network": self.network.configuration,
+            "channels": {
+                "checkpoint": self.checkpoint,
+                "class": self.settings.class_,
+                "layers": list(self.settings.layers),
+                "channels": self.settings.channels,
+                "images": self.settings.images,
+                "groups": {name: list(of) for name, of in self.settings.groups.items()},
+            },
+        }
 
 
-Cell = RunCell | ComparisonCell
+@dataclass(frozen=True)
+class CostCell(_Measurement):
+    """The training step of one configuration counted, and timed beside another's.
+
+    Attributes:
+        id: "fa_random.cost".
+        seed: The seed of both.
+        pair: The two configurations.
+        rounds: How often they take turns.
+    """
+
+    id: str
+    seed: int
+    pair: CostPair
+    rounds: int
+    kind = "cost"
+
+    @property
+    def runs(self) -> tuple[RunCell, ...]:
+        """None: a step costs the same before and after training."""
+        return ()
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All that decides the result, as plain data: both runs and how often they take turns."""
+        return {
+            "kind": self.kind,
+            "seed": self.seed,
+            "run": self.pair.run.to_json(),
+            "reference": self.pair.reference.to_json(),
+            "cost": {"rounds": self.rounds},
+        }
+
+
+Cell = RunCell | ComparisonCell | ChannelCell | CostCell
 
 
 def study_cells(study: Study) -> Iterator[Cell]:
@@ -150,6 +244,14 @@ def study_cells(study: Study) -> Iterator[Cell]:
                     study.comparison,
                     pair.shuffled,
                 )
+        for id, sides in study.inspections.items():
+            if seed in sides:
+                network = _network(study, sides[seed])
+                checkpoint = study.comparison.checkpoint
+                yield ChannelCell(id, seed, network, study.channels, checkpoint)
+        for id, costs in study.costs.items():
+            if seed in costs:
+                yield CostCell(id, seed, costs[seed], study.cost.rounds)
 
 
 def _network(study: Study, side: Side) -> RunCell | UntrainedNetwork:

@@ -27,15 +27,16 @@ class Record:
     """One finished cell of a study.
 
     Attributes:
-        kind: "run" or "comparison".
-        id: The configuration's or comparison's name in the study, e.g. "bp" or "fa_random~bp".
+        kind: "run", "comparison", "channels" or "cost".
+        id: The cell's name in the study, e.g. "bp", "fa_random~bp" or "fa_random.channels".
         seed: The cell's seed.
         hash: SHA-256 of the configuration.
         configuration: Everything that decides the result.
         status: "finished" or "diverged".
         measurements: name → {"estimator", "n", "p", "unit", "values": {at: number or None},
             "undefined": {at: reason}}.
-        series: Values over epochs and over probed steps.
+        series: Values over epochs and over probed steps; of channels, all that is too long for a
+            measurement.
         provenance: Code version, packages, device, data fingerprints, seconds, time of completion.
         digest: SHA-256 of all of the above.
     """

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from fa_audit.data import load_dataset
 from fa_audit.errors import AuditError
+from fa_audit.study.inspections import require_channels
 from fa_audit.study.process import end_with_parent, prepare_process
 from fa_audit.study.run import OutputFolder, Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
@@ -122,6 +123,7 @@ def _check(study: Study, execution: Execution) -> None:
     dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
     for by_seed in study.configurations.values():
         split_indices(next(iter(by_seed.values())), dataset)
+    require_channels(study, dataset)
 
 
 def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: float) -> None:

@@ -24,20 +24,22 @@ from torch import Tensor
 from fa_audit.data import Dataset
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
-from fa_audit.study.cells import Cell, ComparisonCell, RunCell, study_cells
+from fa_audit.study.cells import Cell, ChannelCell, ComparisonCell, CostCell, RunCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
+from fa_audit.study.costs import cost_measurements
 from fa_audit.study.files import write_atomically
+from fa_audit.study.inspections import channel_measurements
 from fa_audit.study.ledger import DamagedRecordError, Ledger, Record
 from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
-from fa_audit.study.results import run_measurements
+from fa_audit.study.results import Measurements, run_measurements
 from fa_audit.study.spec import Study
 from fa_audit.training.precision import products_in
 from fa_audit.training.replicas import Replicas, kinship
 from fa_audit.training.trainer import CHECKPOINTS, Trainer, subnormals_flushed
 
-# What a comparison counts for in the progress bar, in epochs.
-COMPARISON_EPOCHS = 1.0
+# What a cell that is not a run counts for in the progress bar, in epochs.
+EPOCHS_OF = {ComparisonCell: 1.0, ChannelCell: 0.5, CostCell: 0.5}
 
 # Seconds between looks at cells that other processes hold.
 PATIENCE = 0.5
@@ -124,7 +126,7 @@ class OutputFolder:
 def open_cells(study: Study, output: OutputFolder) -> list[Cell]:
     """The cells that still need work, in order.
 
-    A run whose record is there but whose weights are not is trained again only where a comparison
+    A run whose record is there but whose weights are not is trained again only where a measurement
     that is still to be made needs them.
     """
     cells = list(study_cells(study))
@@ -132,7 +134,7 @@ def open_cells(study: Study, output: OutputFolder) -> list[Cell]:
     needed = {
         run.hash
         for cell in cells
-        if isinstance(cell, ComparisonCell) and cell.hash in missing
+        if not isinstance(cell, RunCell) and cell.hash in missing
         for run in cell.runs
     }
     return [
@@ -145,7 +147,7 @@ def open_cells(study: Study, output: OutputFolder) -> list[Cell]:
 
 def epochs_of(cell: Cell) -> float:
     """How much a cell counts for in the progress bar."""
-    return cell.run.training.epochs if isinstance(cell, RunCell) else COMPARISON_EPOCHS
+    return cell.run.training.epochs if isinstance(cell, RunCell) else EPOCHS_OF[type(cell)]
 
 
 def work(
@@ -185,7 +187,7 @@ def _jobs(cells: Sequence[Cell], replicas: int) -> list[list[Cell]]:
     jobs: list[list[Cell]] = []
     unfilled: dict[str | int, list[Cell]] = {}
     for cell in cells:
-        together = _together(cell) if isinstance(cell, ComparisonCell) or replicas > 1 else None
+        together = _together(cell, replicas)
         job = None if together is None else unfilled.get(together)
         if job is None or (isinstance(cell, RunCell) and len(job) == replicas):
             jobs.append(job := [])
@@ -195,10 +197,12 @@ def _jobs(cells: Sequence[Cell], replicas: int) -> list[list[Cell]]:
     return jobs
 
 
-def _together(cell: Cell) -> str | int | None:
+def _together(cell: Cell, replicas: int) -> str | int | None:
     """Cells of which this says the same can be done together; None for a cell that is alone."""
     if isinstance(cell, ComparisonCell):
         return cell.seed
+    if not isinstance(cell, RunCell) or replicas == 1:
+        return None
     kin = kinship(cell.run)
     return None if kin is None else content_hash(kin)
 
@@ -229,6 +233,9 @@ def _try(
             _run(runs, output, dataset, device, progress)
         if comparisons := [cell for cell in todo if isinstance(cell, ComparisonCell)]:
             _compare(comparisons, output, dataset, device, progress)
+        for cell in todo:
+            if isinstance(cell, ChannelCell | CostCell):
+                _measure(cell, output, dataset, device, progress)
         # Whoever locks the same paths from now on finds the records first.
         for lock in locks:
             Path(lock.lock_file).unlink(missing_ok=True)
@@ -372,16 +379,52 @@ def _compare(
         found = comparison_measurements(cells, dataset, weights_of, device)
     seconds = (time.monotonic() - start) / len(cells)
     for cell, measurements in zip(cells, found, strict=True):
-        output.ledger.write(
-            Record(
-                kind=cell.kind,
-                id=cell.id,
-                seed=cell.seed,
-                hash=cell.hash,
-                configuration=cell.configuration,
-                status="finished",
-                measurements=measurements,
-                provenance=provenance(dataset, device, seconds),
-            )
+        origin = provenance(dataset, device, seconds)
+        _record(cell, measurements, {}, origin, output, progress)
+
+
+def _measure(
+    cell: ChannelCell | CostCell,
+    output: OutputFolder,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Look at the channels of one network, or at the cost of one rule, and record it."""
+    start = time.monotonic()
+    series: dict[str, Any] = {}
+    if isinstance(cell, ChannelCell):
+
+        def weights_of(run: RunCell) -> dict[str, Tensor]:
+            return load_weights(output.weights(run), cell.checkpoint)
+
+        with products_in("float32"):
+            measurements, series = channel_measurements(cell, dataset, weights_of, device)
+    else:
+        measurements = cost_measurements(cell, dataset, device)
+    origin = provenance(dataset, device, time.monotonic() - start)
+    _record(cell, measurements, series, origin, output, progress)
+
+
+def _record(
+    cell: ComparisonCell | ChannelCell | CostCell,
+    measurements: Measurements,
+    series: dict[str, Any],
+    origin: dict[str, Any],
+    output: OutputFolder,
+    progress: Progress,
+) -> None:
+    output.ledger.write(
+        Record(
+            kind=cell.kind,
+            id=cell.id,
+            seed=cell.seed,
+            hash=cell.hash,
+            configuration=cell.configuration,
+            status="finished",
+            measurements=measurements,
+            series=series,
+            provenance=origin,
         )
-        progress.advance(COMPARISON_EPOCHS)
+    )
+    progress.advance(epochs_of(cell))

@@ -12,30 +12,35 @@ Value = TypeVar("Value")
 
 
 def select(study: Study, names: Sequence[str]) -> Study:
-    """The cells of a study that are named, and the runs that named comparisons need.
+    """The cells of a study that are named, and the runs whose weights these need.
 
     Args:
         study: The whole of it.
-        names: "ID:SEED" for one cell, "ID" for a configuration or comparison at all its seeds,
-            ":SEED" for everything at one seed.
+        names: "ID:SEED" for one cell, "ID" for a configuration, comparison or measurement at all
+            its seeds, ":SEED" for everything at one seed.
 
     Raises:
         AuditError: A name is not written so, or nothing is called so.
     """
-    seeds = {**study.configurations, **study.comparisons}
-    chosen = {cell for name in names for cell in _named(name, seeds)}
-    needed = {
-        (side.id, side.seed)
-        for id, by_seed in study.comparisons.items()
-        for seed, pair in by_seed.items()
-        if (id, seed) in chosen
-        for side in (pair.rows, pair.columns)
-        if side.id != UNTRAINED
+    seeds: dict[str, Collection[int]] = {
+        **study.configurations,
+        **study.comparisons,
+        **study.inspections,
+        **study.costs,
     }
+    chosen = {cell for name in names for cell in _named(name, seeds)}
+    comparisons = _only(study.comparisons, chosen)
+    inspections = _only(study.inspections, chosen)
+    pairs = [pair for by_seed in comparisons.values() for pair in by_seed.values()]
+    sides = [side for pair in pairs for side in (pair.rows, pair.columns)]
+    sides += [side for by_seed in inspections.values() for side in by_seed.values()]
+    needed = {(side.id, side.seed) for side in sides if side.id != UNTRAINED}
     return replace(
         study,
         configurations=_only(study.configurations, chosen | needed),
-        comparisons=_only(study.comparisons, chosen),
+        comparisons=comparisons,
+        inspections=inspections,
+        costs=_only(study.costs, chosen),
     )
 
 

@@ -5,7 +5,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from typing import Any
 from fa_audit.errors import AuditError
 from fa_audit.rules import get_rule
 from fa_audit.study.grid import grid
-from fa_audit.study.pairs import OTHER_SEED, SHUFFLED, UNTRAINED, NetworkPair, pair_at_seeds
+from fa_audit.study.pairs import (
+    OTHER_SEED,
+    SHUFFLED,
+    UNTRAINED,
+    NetworkPair,
+    Side,
+    pair_at_seeds,
+)
 from fa_audit.training.configuration import (
     DataSettings,
     ProbeSettings,
@@ -24,10 +31,13 @@ from fa_audit.training.configuration import (
 SUBSETS = ("all", "both-right", "reference-right-only")
 CHECKPOINTS = ("best-validation", "last")
 
+# What the ids of cells of [channels] and [cost] end with: "fa_random.channels", "fa_random.cost".
+CHANNELS, COST = ".channels", ".cost"
+
 # What an id may hold, so that it can be part of a file name on every system.
 _ID = re.compile(r"[a-z0-9][a-z0-9_.=+-]*")
 
-_TRAINING_KEYS = tuple(field.name for field in dataclasses.fields(TrainingSettings))
+_TRAINING_KEYS = tuple(entry.name for entry in dataclasses.fields(TrainingSettings))
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,75 @@ class ComparisonSettings:
 
 
 @dataclass(frozen=True)
+class ChannelSettings:
+    """Whose channels are looked at, and which images are to show what they answer to.
+
+    Attributes:
+        of: Configurations, and "untrained" for the start that all rules share. The weights are
+            those of the checkpoint that comparisons use.
+        class_: `class` in study.toml: the class over whose test images importance is averaged.
+        layers: Names of convolutions.
+        channels: How many of the most important channels of each layer.
+        images: How many test images of highest mean activation for each of these channels.
+        groups: Name → classes: exemplars are counted by class and, all together, by group.
+    """
+
+    of: tuple[str, ...] = ()
+    class_: str = ""
+    layers: tuple[str, ...] = ("conv1", "conv2")
+    channels: int = 3
+    images: int = 9
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_of("channels", self.of)
+        if self.of and not self.class_:
+            raise AuditError("[channels] lacks class; name the class whose images are looked at")
+        if not self.layers or len(set(self.layers)) < len(self.layers):
+            raise AuditError(f"channels.layers is {list(self.layers)}; name different convolutions")
+        for name in ("channels", "images"):
+            if getattr(self, name) < 1:
+                raise AuditError(f"channels.{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class CostSettings:
+    """Whose training steps are counted and timed beside which.
+
+    Attributes:
+        of: Configurations.
+        reference: The configuration beside whose steps theirs are timed.
+        repeats: At how many seeds, from the first that both declare on; all where there are fewer.
+        rounds: How often the two take turns; the ratio of their times is a median over rounds.
+    """
+
+    of: tuple[str, ...] = ()
+    reference: str = "bp"
+    repeats: int = 1
+    rounds: int = 20
+
+    def __post_init__(self) -> None:
+        _check_of("cost", self.of)
+        for name in ("repeats", "rounds"):
+            if getattr(self, name) < 1:
+                raise AuditError(f"cost.{name} is {getattr(self, name)}; it must be at least 1")
+
+
+def _check_of(table: str, of: tuple[str, ...]) -> None:
+    for id in of:
+        if of.count(id) > 1:
+            raise AuditError(f"{table}.of has {id!r} twice; remove one of them")
+
+
+@dataclass(frozen=True)
+class CostPair:
+    """A run whose training step is looked at, and the one whose step it stands beside."""
+
+    run: RunConfiguration
+    reference: RunConfiguration
+
+
+@dataclass(frozen=True)
 class Study:
     """A validated study.
 
@@ -88,6 +167,11 @@ class Study:
         configurations: id → seed → the run.
         comparisons: id → seed → the networks compared.
         comparison: How they are compared.
+        inspections: id, such as "usf_sn.channels" → seed → the network whose channels are looked
+            at.
+        channels: How they are.
+        costs: id, such as "usf_sn.cost" → seed → whose steps are counted and timed.
+        cost: How they are.
     """
 
     name: str
@@ -99,16 +183,27 @@ class Study:
     configurations: Mapping[str, Mapping[int, RunConfiguration]]
     comparisons: Mapping[str, Mapping[int, NetworkPair]]
     comparison: ComparisonSettings
+    inspections: Mapping[str, Mapping[int, Side]]
+    channels: ChannelSettings
+    costs: Mapping[str, Mapping[int, CostPair]]
+    cost: CostSettings
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds of the study, then those that single configurations declare beside them."""
-        own = [seed for by_seed in self.configurations.values() for seed in by_seed]
+        by_id = [*self.configurations.values(), *self.costs.values()]
+        own = [seed for by_seed in by_id for seed in by_seed]
         return tuple(dict.fromkeys([*self.seeds, *own]))
 
 
 Settings = typing.TypeVar(
-    "Settings", DataSettings, ProbeSettings, TrainingSettings, ComparisonSettings
+    "Settings",
+    DataSettings,
+    ProbeSettings,
+    TrainingSettings,
+    ComparisonSettings,
+    ChannelSettings,
+    CostSettings,
 )
 
 
@@ -142,7 +237,7 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         "study.toml",
         content,
         ("name", "title", "source", "seeds", "network", "data", "training", "probe"),
-        ("configurations", "comparison"),
+        ("configurations", "comparison", "channels", "cost"),
     )
     seeds = _seeds(content.get("seeds"))
     network = content.get("network", RunConfiguration.network)
@@ -172,6 +267,17 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
     _no_duplicates(configurations)
     _check_first(first, [seeds, *declared.values()])
     comparison = _settings("[comparison]", ComparisonSettings, content.get("comparison", {}))
+    channels = _settings("[channels]", ChannelSettings, content.get("channels", {}))
+    cost = _settings("[cost]", CostSettings, content.get("cost", {}))
+    for id in channels.of:
+        _check_known("channels.of", id, (*configurations, UNTRAINED))
+    for where, id in (("cost.reference", cost.reference), *(("cost.of", id) for id in cost.of)):
+        if cost.of:
+            _check_known(where, id, tuple(configurations))
+    runs = {
+        id: {seed: replace(run, seed=seed) for seed in declared[id][:first]}
+        for id, run in configurations.items()
+    }
     return Study(
         name=_text(content, "name"),
         title=_text(content, "title"),
@@ -179,15 +285,48 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         seeds=seeds[:first],
         network=network,
         data=data,
-        configurations={
-            id: {seed: replace(run, seed=seed) for seed in declared[id][:first]}
-            for id, run in configurations.items()
-        },
+        configurations=runs,
         comparisons={
             pair: pair_at_seeds(pair, declared, seeds, first) for pair in comparison.pairs
         },
         comparison=comparison,
+        inspections={
+            id + CHANNELS: {seed: Side(id, seed) for seed in declared.get(id, seeds)[:first]}
+            for id in channels.of
+        },
+        channels=channels,
+        costs={id + COST: _cost_pairs(runs, declared, id, cost) for id in cost.of},
+        cost=cost,
     )
+
+
+def _cost_pairs(
+    runs: Mapping[str, Mapping[int, RunConfiguration]],
+    declared: Mapping[str, tuple[int, ...]],
+    id: str,
+    cost: CostSettings,
+) -> dict[int, CostPair]:
+    """The first seeds that both declare, of those that are to be run."""
+    shared = [seed for seed in declared[id] if seed in declared[cost.reference]]
+    if not shared:
+        raise AuditError(
+            f"cost.of has {id!r}, which shares no seed with the reference {cost.reference!r}; "
+            "declare one for both, or leave it out"
+        )
+    own, reference = runs[id], runs[cost.reference]
+    return {
+        seed: CostPair(own[seed], reference[seed])
+        for seed in shared[: cost.repeats]
+        if seed in own and seed in reference
+    }
+
+
+def _check_known(where: str, id: str, known: tuple[str, ...]) -> None:
+    if id not in known:
+        raise AuditError(
+            f"{where} has {id!r}, but there is no such configuration; "
+            f"choose from: {', '.join(known)}"
+        )
 
 
 def _check_id(id: str, where: str, others: Mapping[str, object]) -> None:
@@ -198,6 +337,11 @@ def _check_id(id: str, where: str, others: Mapping[str, object]) -> None:
     if id == UNTRAINED or id.endswith((OTHER_SEED, SHUFFLED)):
         raise AuditError(
             f"{where}: this id means something else in comparison.pairs; choose another"
+        )
+    if id.endswith((CHANNELS, COST)):
+        raise AuditError(
+            f"{where}: ids that end with {CHANNELS} or {COST} are those of measurements; "
+            "choose another"
         )
     if id in others:
         raise AuditError(f"{where} stands twice; give each its own id")
@@ -248,15 +392,19 @@ def _settings(where: str, cls: type[Settings], values: Any) -> Settings:
     """Fill a dataclass of settings from a table, each value of the type its field declares."""
     if not isinstance(values, dict):
         raise AuditError(f"{where} must be a table")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    # A field called class_ is the key class, a word that Python keeps to itself.
+    fields = {entry.name.rstrip("_"): entry for entry in dataclasses.fields(cls)}
     _known(where, values, tuple(fields))
-    for name, field_ in fields.items():
+    for name, entry in fields.items():
         required = (
-            field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
+            entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         )
         if required and name not in values:
             raise AuditError(f"{where} lacks {name}")
-    typed = {name: _typed(f"{where} {name}", fields[name].type, v) for name, v in values.items()}
+    typed = {
+        fields[name].name: _typed(f"{where} {name}", fields[name].type, value)
+        for name, value in values.items()
+    }
     return cls(**typed)
 
 
@@ -266,6 +414,10 @@ def _typed(name: str, declared: Any, value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise AuditError(f"{name} is {value!r}; it must be a list of texts")
+    if declared == Mapping[str, tuple[str, ...]]:
+        if not isinstance(value, dict):
+            raise AuditError(f"{name} is {value!r}; it must be a table")
+        return {key: _typed(f"{name}.{key}", tuple[str, ...], of) for key, of in value.items()}
     permitted = typing.get_args(declared) or (declared,)
     if float in permitted and type(value) is int:
         return float(value)

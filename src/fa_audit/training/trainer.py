@@ -154,20 +154,10 @@ class Trainer:
             self.status = "finished"
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One update; the batch's summed loss, not read back, so that nothing has to wait."""
-        self.network.zero_grad(set_to_none=True)
-        with products_in(self.configuration.training.precision):
-            loss = F.cross_entropy(self._logits(images), labels)
-            torch.autograd.backward(loss)
-        self.optimizer.step()
-        return loss.detach() * len(labels)
-
-    def _logits(self, images: Tensor) -> Tensor:
         precision = self.configuration.training.precision
-        if precision != "bf16":
-            return cast(Tensor, self.network(images))
-        parameters = dict(self.network.named_parameters())
-        return logits_with(self.network, parameters, self._feedback, images, precision)
+        return training_step(
+            self.network, self.optimizer, self._feedback, images, labels, precision
+        )
 
     def _validate(self, train_loss: float | None) -> None:
         index = self.validation_index
@@ -225,6 +215,40 @@ class Trainer:
         self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
         self.status, self.history = state["status"], state["history"]
         self.probe.series = state["series"]
+
+
+def training_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    feedback: Mapping[str, Tensor],
+    images: Tensor,
+    labels: Tensor,
+    precision: str,
+) -> Tensor:
+    """One update of a network.
+
+    Args:
+        network: The network, its rule in place.
+        optimizer: That of its trained parameters.
+        feedback: B0 by name, already `lowered`.
+        images: [n, ...].
+        labels: int64 [n].
+        precision: "float32", "tf32" or "bf16".
+
+    Returns:
+        The batch's summed loss, not read back, so that nothing has to wait.
+    """
+    network.zero_grad(set_to_none=True)
+    with products_in(precision):
+        if precision == "bf16":
+            parameters = dict(network.named_parameters())
+            logits = logits_with(network, parameters, feedback, images, precision)
+        else:
+            logits = cast(Tensor, network(images))
+        loss = F.cross_entropy(logits, labels)
+        torch.autograd.backward(loss)
+    optimizer.step()
+    return loss.detach() * len(labels)
 
 
 def _finite(value: float | None) -> float | None:
