@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import cores, peak_gb
-from benchmarks.runs import FLOP
+from benchmarks.runs import flop
 
 # Of 50 epochs of 352 steps, the one after which measurements are as frequent as on average.
 AVERAGE_EPOCH = 25
@@ -161,7 +161,7 @@ def benchmark(
             ratios = [one[0][0] / one[1][k][0] for one in found]
             slow = statistics.median(one[0][0] for one in found)
             fast = statistics.median(one[1][k][0] for one in found)
-            rate = FLOP[rule] * train / fast / 1e9
+            rate = flop(rule) * train / fast / 1e9
             spent = shares(folder, rule, train, validation, precision)
             rows[rule][precision] = {
                 "plain_seconds": slow,

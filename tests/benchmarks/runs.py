@@ -7,26 +7,13 @@ import torch
 from torch import nn
 
 from fa_audit.data import Dataset, Images, load_dataset
+from fa_audit.measure import network_cost
 from fa_audit.networks import architecture1
 from fa_audit.rules import RULES, convert
 from fa_audit.training.configuration import DataSettings, RunConfiguration, TrainingSettings
 
 STUDY = ("bp", "fa_random", "fa_toeplitz", "usf_init", "usf_sn")
 SCALE = {"fa_random": 0.01, "fa_toeplitz": 0.01, "usf_init": 0.1}
-
-# Multiply-adds of one training step per image, times two: forward, error and weight gradient of
-# every layer but conv1, which sends no error down. Dense feedback takes 14.7 M for conv2's 3.69 M.
-_FORWARD = {"conv1": 1.92e6, "conv2": 3.6864e6, "fc": 0.2968e6}
-FLOP = {
-    rule: 2
-    * (
-        2 * _FORWARD["conv1"]
-        + 2 * _FORWARD["conv2"]
-        + (2304 * 6400 if rule == "fa_random" else _FORWARD["conv2"])
-        + 3 * _FORWARD["fc"]
-    )
-    for rule in STUDY
-}
 
 
 def images(folder: Path, train: int, validation: int) -> Dataset:
@@ -64,3 +51,9 @@ def network(rule: str, width: int = 64, seed: int = 0) -> nn.Module:
     example = torch.zeros(1, 3, 24, 24)
     convert(made, rule, feedback_scale=scale, seed=seed, example_input=example)
     return made
+
+
+def flop(rule: str) -> int:
+    """Floating-point operations of one training step per image: two for each multiply-add."""
+    cost = network_cost(network(rule), torch.zeros(1, 3, 24, 24)).total
+    return 2 * (cost.forward + cost.sent + cost.weight_gradient)
