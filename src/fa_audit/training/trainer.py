@@ -175,10 +175,11 @@ class Trainer:
 
     def _buffers(self) -> dict[str, Tensor]:
         """What training changes besides parameters: all buffers but B0, which the seed gives."""
+        given = initial_feedback(self.network)
         return {
             name: buffer.detach().cpu().clone()
             for name, buffer in self.network.named_buffers()
-            if not name.endswith("initial_feedback")
+            if name not in given
         }
 
     def state_dict(self) -> dict[str, Any]:
