@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fa_audit.study.cells import RunCell
-from fa_audit.study.run import OutputFolder
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.spec import Study
 from study.tiny import do, run_cells, write_study
 

@@ -24,8 +24,9 @@ import torch
 
 from fa_audit.data import load_dataset
 from fa_audit.study.cells import RunCell, study_cells
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.parallel import Execution, run_study
-from fa_audit.study.run import OutputFolder, Progress, epochs_of, work
+from fa_audit.study.run import Progress, epochs_of, work
 from fa_audit.study.spec import Study, load_study
 
 AMOUNT = struct.Struct("d")

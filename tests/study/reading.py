@@ -7,7 +7,8 @@ from torch import Tensor
 
 from fa_audit.study.cells import Cell, RunCell
 from fa_audit.study.ledger import Record
-from fa_audit.study.run import OutputFolder, load_weights
+from fa_audit.study.output import OutputFolder
+from fa_audit.study.run import load_weights
 from fa_audit.training.trainer import untrained_network
 from study.tiny import dataset
 

@@ -16,8 +16,9 @@ from fa_audit.study.comparisons import (
     comparison_images,
     comparison_measurements,
 )
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import load_parameters
-from fa_audit.study.run import OutputFolder, load_weights
+from fa_audit.study.run import load_weights
 from fa_audit.study.spec import ComparisonSettings, Study
 from fa_audit.training.trainer import split_indices, untrained_network
 from study.reading import LAYERS, assert_complete, centre, nine_digits, record

@@ -9,7 +9,8 @@ from fa_audit.errors import AuditError
 from fa_audit.study import costs
 from fa_audit.study.cells import CostCell, study_cells
 from fa_audit.study.costs import cost_measurements
-from fa_audit.study.run import OutputFolder, epochs_of, open_cells
+from fa_audit.study.output import OutputFolder
+from fa_audit.study.run import epochs_of, open_cells
 from fa_audit.study.selection import select
 from fa_audit.study.spec import CostPair, Study
 from study.reading import assert_complete, record

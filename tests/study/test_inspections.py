@@ -15,8 +15,9 @@ from fa_audit.streams import stream
 from fa_audit.study import parallel
 from fa_audit.study.cells import ChannelCell, study_cells
 from fa_audit.study.inspections import channel_measurements, require_channels
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import load_parameters
-from fa_audit.study.run import OutputFolder, load_weights, open_cells
+from fa_audit.study.run import load_weights, open_cells
 from fa_audit.study.selection import select
 from fa_audit.study.spec import Study
 from fa_audit.training.trainer import untrained_network

@@ -15,8 +15,8 @@ from filelock import FileLock
 
 from fa_audit.errors import AuditError
 from fa_audit.study.ledger import Ledger
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.parallel import Execution, _throttled, run_study
-from fa_audit.study.run import OutputFolder
 from fa_audit.study.spec import Study
 from study.tiny import results, run_cells, snapshot, write_study
 

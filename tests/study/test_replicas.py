@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from fa_audit.study import run
-from fa_audit.study.run import OutputFolder, Progress
+from fa_audit.study.cells import RunCell
+from fa_audit.study.output import OutputFolder
+from fa_audit.study.run import Progress
 from fa_audit.training.replicas import Replicas
+from fa_audit.training.trainer import Trainer
 from study.tiny import dataset, do, records, write_study
 
 THREE_SEEDS = ("seeds = [0, 1]", "seeds = [0, 1, 2]")
@@ -48,9 +51,16 @@ def test_a_record_says_how_many_runs_were_one_program(both: tuple[Path, Path]) -
     assert together == [1, 1, 2, 2, 2, 2]  # two rules, three seeds each
 
 
-def test_seconds_are_shared_out(both: tuple[Path, Path]) -> None:
-    for record in records(both[1]).values():
-        assert 0 <= record.provenance["seconds"] < 60
+def test_seconds_of_an_epoch_are_shared_out_among_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, output = write_study(tmp_path), OutputFolder(tmp_path)
+    cells = [RunCell("bp", study.configurations["bp"][seed]) for seed in (0, 1)]
+    group = [run._Going(cell, Trainer(cell.run, dataset()), 3.0) for cell in cells]
+    clock = iter([100.0, 110.0, 110.0])  # one program takes ten seconds
+    monkeypatch.setattr(run.time, "monotonic", lambda: next(clock))
+    run._train_epoch(group, output, Progress())
+    assert [going.seconds for going in group] == [8.0, 8.0]
 
 
 def test_runs_stopped_at_different_epochs_end_as_if_they_never_stopped(

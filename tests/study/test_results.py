@@ -7,8 +7,8 @@ import pytest
 
 from fa_audit.rules import RULES
 from fa_audit.study.cells import RunCell
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import measurement, run_measurements
-from fa_audit.study.run import OutputFolder
 from fa_audit.training.trainer import split_indices
 from study.reading import LAYERS, assert_complete, centre, nine_digits, predictions, record
 from study.tiny import dataset

@@ -16,8 +16,9 @@ from fa_audit.errors import AuditError
 from fa_audit.study import run
 from fa_audit.study.cells import ComparisonCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import Measurements
-from fa_audit.study.run import OutputFolder, epochs_of, load_weights, open_cells
+from fa_audit.study.run import epochs_of, load_weights, open_cells
 from fa_audit.study.selection import select
 from fa_audit.study.spec import Study, load_study
 from fa_audit.training.trainer import CHECKPOINTS

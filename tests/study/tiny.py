@@ -9,7 +9,8 @@ import torch
 from fa_audit.data import Dataset
 from fa_audit.study.cells import ComparisonCell, RunCell, study_cells
 from fa_audit.study.ledger import Record, read_record
-from fa_audit.study.run import OutputFolder, Progress, work
+from fa_audit.study.output import OutputFolder
+from fa_audit.study.run import Progress, work
 from fa_audit.study.spec import Study, load_study
 from training.tiny import dataset
 

@@ -18,8 +18,9 @@ from tqdm import tqdm
 from fa_audit.data import load_dataset
 from fa_audit.errors import AuditError
 from fa_audit.study.inspections import require_channels
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.process import end_with_parent, prepare_process
-from fa_audit.study.run import OutputFolder, Progress, epochs_of, open_cells, work
+from fa_audit.study.run import Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
 from fa_audit.training.trainer import split_indices
 

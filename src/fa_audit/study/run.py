@@ -7,29 +7,28 @@ comparisons of one seed a process takes all that are free and can be made now, a
 be trained as one program as many as it may.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fa_audit.data import Dataset
-from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
 from fa_audit.study.cells import Cell, ChannelCell, ComparisonCell, CostCell, RunCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.costs import cost_measurements
 from fa_audit.study.files import write_atomically
 from fa_audit.study.inspections import channel_measurements
-from fa_audit.study.ledger import DamagedRecordError, Ledger, Record
+from fa_audit.study.ledger import Record
+from fa_audit.study.output import OutputFolder
 from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
 from fa_audit.study.results import Measurements, run_measurements
@@ -56,71 +55,6 @@ class Progress:
 
     advance: Callable[[float], None] = lambda epochs: None
     say: Callable[[str], None] = lambda sentence: None
-
-
-class OutputFolder:
-    """A study's files: ledger/, to keep and commit; beside it weights/, checkpoints/ and locks/."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ledger = Ledger(folder / "ledger")
-
-    def require_writable(self) -> None:
-        """Find out now, and not after the first epoch, whether results can be kept.
-
-        Raises:
-            AuditError: The folder cannot be made or written.
-        """
-        try:
-            self.ledger.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.ledger.folder):
-                pass
-        except OSError as error:
-            raise self._not_writable(error) from error
-
-    def _not_writable(self, error: OSError) -> AuditError:
-        return AuditError(
-            f"{self.folder} cannot be written ({error.strerror}); choose another output folder"
-        )
-
-    def weights(self, cell: RunCell) -> Path:
-        """Parameters of a run at both checkpoints, in one file."""
-        return self.folder / "weights" / f"{cell.stem}.safetensors"
-
-    def checkpoint(self, cell: RunCell) -> Path:
-        """The state of a run in progress."""
-        return self.folder / "checkpoints" / f"{cell.stem}.pt"
-
-    def locked(self, cell: Cell) -> AbstractContextManager[BaseFileLock]:
-        """Take the lock under which a cell is worked on, until the end of the block.
-
-        Raises:
-            Timeout: Another process has it.
-            AuditError: The lock cannot be made or opened.
-        """
-        path = self.folder / "locks" / f"{cell.hash}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return FileLock(path, timeout=0).acquire()
-        except Timeout:
-            raise
-        except OSError as error:
-            raise self._not_writable(error) from error
-
-    def find(self, cell: Cell) -> Record | None:
-        """A cell's record; a damaged one counts as none."""
-        try:
-            return self.ledger.find(cell.id, cell.seed, cell.hash)
-        except DamagedRecordError:
-            return None
-
-    def set_damaged_aside(self, cell: Cell, say: Callable[[str], None]) -> None:
-        """Move a damaged record out of the way and say so; only under the cell's lock."""
-        try:
-            self.ledger.find(cell.id, cell.seed, cell.hash)
-        except DamagedRecordError as damage:
-            aside = self.ledger.set_aside(cell.id, cell.seed, cell.hash)
-            say(f"{damage}. It is now {aside.name}; {cell.id}, seed {cell.seed}, is run again.")
 
 
 def open_cells(study: Study, output: OutputFolder) -> list[Cell]:
