@@ -36,7 +36,8 @@ def plain(folder: Path, rule: str, train: int, validation: int, pipe: Connection
     from benchmarks.plain_loop import PlainLoop
 
     torch.set_num_threads(cores())
-    loop = PlainLoop(folder / "cifar-10-batches-bin", rule, train, validation)
+    kept = slice(0, train), slice(50_000 - validation, 50_000)
+    loop = PlainLoop(folder / "cifar-10-batches-bin", rule, *kept)
     loop.epoch()
     start = time.perf_counter()
     loop.epoch()

@@ -18,6 +18,8 @@ from torchvision import transforms
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 SCALE = {"fa_random": 0.01, "fa_toeplitz": 0.01, "usf_init": 0.1}
+Kept = slice | np.ndarray
+"""Which of the records to keep."""
 
 
 class Network(nn.Module):
@@ -38,7 +40,7 @@ class Network(nn.Module):
 class Pictures(Dataset[tuple[Tensor, int]]):
     """Images as PIL pictures with transforms, one at a time."""
 
-    def __init__(self, folder: Path, files: list[str], keep: slice, training: bool) -> None:
+    def __init__(self, folder: Path, files: list[str], keep: Kept, training: bool) -> None:
         raw = np.concatenate(
             [np.fromfile(folder / f"{name}.bin", np.uint8).reshape(-1, 3073) for name in files]
         )[keep]
@@ -93,10 +95,10 @@ def _hook(rule: str, layer: nn.Module, initial: Tensor):  # type: ignore[no-unty
 class PlainLoop:
     """One run of one rule; `epoch()` trains one epoch and validates."""
 
-    def __init__(self, folder: Path, rule: str, train: int, validation: int) -> None:
+    def __init__(self, folder: Path, rule: str, train: Kept, validation: Kept) -> None:
         files = [f"data_batch_{i}" for i in range(1, 6)]
-        pictures = Pictures(folder, files, slice(0, train), training=True)
-        held_out = Pictures(folder, files, slice(50_000 - validation, 50_000), training=False)
+        pictures = Pictures(folder, files, train, training=True)
+        held_out = Pictures(folder, files, validation, training=False)
         self.loader = DataLoader(pictures, 128, shuffle=True)
         self.validation = DataLoader(held_out, 128)
         self.network = Network()
