@@ -118,7 +118,8 @@ def sign_angle(weight: ArrayLike, magnitude: ArrayLike | None = None) -> float:
     """arccos of E[|w||m|] / √(E[w²] E[m²]), or of E|w| / √E[w²]; no weight may be zero."""
     w = np.abs(np.ravel(weight)).astype(np.float64)
     m = np.ones_like(w) if magnitude is None else np.abs(np.ravel(magnitude)).astype(np.float64)
-    return math.degrees(math.acos((w * m).mean() / math.sqrt((w**2).mean() * (m**2).mean())))
+    cosine = (w * m).mean() / math.sqrt((w**2).mean() * (m**2).mean())
+    return math.degrees(math.acos(min(cosine, 1.0)))  # rounding may lead beyond 1
 
 
 def sign_concordance(weight: ArrayLike, feedback: ArrayLike) -> float:

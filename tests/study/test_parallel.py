@@ -20,7 +20,7 @@ from fa_audit.study.parallel import Execution, _throttled, run_study
 from fa_audit.study.spec import Study
 from study.tiny import results, run_cells, snapshot, write_study
 
-PATIENCE = 120  # seconds until a test gives up waiting for another process
+PATIENCE = 240  # seconds until a test gives up waiting for another process
 
 
 def wait_for(condition: Callable[[], object]) -> None:
