@@ -1,6 +1,7 @@
 """Invented records and claims, so that every rule of judging can be seen at work."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def record(
         measurements={measure: measurement},
         digest=f"digest-{name}",
     )
+
+
+def measured_record(measures: Mapping[str, Mapping[str, float]], name: str = "r") -> Record:
+    """A record of several measures, each with its values by place."""
+    one = record({}, name=name)
+    measurements = {
+        measure: {"estimator": "invented", "n": 1, "unit": "1", "values": dict(values)}
+        for measure, values in measures.items()
+    }
+    return replace(one, measurements=measurements)
 
 
 def evidence(
@@ -88,6 +99,7 @@ def table(kind: str, /, **keys: object) -> dict[str, object]:
         "equivalence": {**measured, "of": "bp", "target": 75.0, "margin": 2.0},
         "order": {**measured, "groups": [["bp"], ["fa"]], "direction": "descending"},
         "winner": {**measured, "grid": ["bp", "fa"], "winner": "bp"},
+        "property": {"rule": "usf_init", "aspect": "weight transport", "published": "sign"},
         "source": {"verdict": "not testable", "evidence": "Nothing tells."},
     }
     always = {"id": "c", "kind": kind, "statement": "So it is.", "where": "Table 1"}

@@ -8,7 +8,13 @@ import pytest
 
 from audit.invented import HEADER, table, write_claims
 from fa_audit.audit import load_claims
-from fa_audit.audit.claims import KINDS, EquivalenceClaim, OrderClaim, ValueClaim
+from fa_audit.audit.claims import (
+    KINDS,
+    EquivalenceClaim,
+    OrderClaim,
+    PropertyClaim,
+    ValueClaim,
+)
 from fa_audit.errors import AuditError
 
 MATRIX = {
@@ -54,6 +60,40 @@ def test_defaults_are_one_published_run_read_exactly(tmp_path: Path) -> None:
     assert isinstance(claim, ValueClaim)
     assert (claim.published_runs, claim.reading_error) == (1, 0.0)
     assert (claim.family, claim.minus, dict(claim.requires)) == (None, None, {})
+
+
+ASPECT = {
+    "id": "sign",
+    "statement": "{rule}: sign concordance",
+    "where": "Figure 1",
+    "read": "printed",
+    "aspect": "sign concordance",
+    "published": {"bp": "perfect", "usf_sn": "enforced"},
+}
+
+
+def test_a_table_of_properties_stands_for_a_claim_of_each_rule(tmp_path: Path) -> None:
+    first, second = load_claims(write_claims(tmp_path, ASPECT, heading="properties")).claims
+    assert isinstance(first, PropertyClaim)
+    assert isinstance(second, PropertyClaim)
+    assert (first.id, first.rule, first.published) == ("sign/bp", "bp", "perfect")
+    assert (second.id, second.rule, second.published) == ("sign/usf_sn", "usf_sn", "enforced")
+    assert second.statement == "uSF SN: sign concordance"
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"published": "perfect"}, "'published' must be a table of rules"),
+        ({"published": {"fa": "none"}}, "rule = 'fa' will not do"),
+        ({"aspect": "beauty"}, "aspect = 'beauty' will not do"),
+        ({"rule": "bp"}, "unknown key 'rule'"),
+    ],
+)
+def test_a_wrong_table_of_properties_is_refused(
+    keys: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    assert sentence in refusal(tmp_path, {**ASPECT, **keys}, heading="properties")
 
 
 def test_an_order_compares_every_earlier_with_every_later_member(tmp_path: Path) -> None:
@@ -164,6 +204,8 @@ def test_a_headline_that_is_no_claim_is_refused(
         ("value", {"requires": 50}, "such as { epochs = 50 }"),
         ("value", {"requires": {"epochs": [50]}}, "such as { epochs = 50 }"),
         ("value", {"minus": "bp"}, "compare different ones"),
+        ("value", {"minus_at": "last"}, "subtracts 'bp' from itself"),
+        ("property", {"published": "signs"}, "is not what weight transport can be; use one of"),
         ("order", {"groups": [["bp"]]}, "at least two groups"),
         ("order", {"groups": [["bp"], []]}, "a list of lists of configurations"),
         ("order", {"groups": [["bp"], ["fa", "bp"]]}, "twice"),

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.invented import evidence, record, table, verdict, write_claims
+from audit.invented import (
+    evidence,
+    measured_record,
+    record,
+    table,
+    verdict,
+    write_claims,
+)
 from fa_audit.audit import Evidence, Word, judge, load_claims, statistics
 from fa_audit.errors import AuditError
 
@@ -112,6 +119,73 @@ def test_a_difference_can_have_a_published_value(tmp_path: Path) -> None:
     found = verdict(tmp_path, claim, evidence({"bp": NEAR_75, "fa": other}))
     assert (found.word, found.quantity) == (Word.REPRODUCED, "fa − bp")
     assert found.estimate == pytest.approx(-1.465)
+
+
+def both_moments(before: list[float], after: list[float]) -> Evidence:
+    """One configuration with two measures at two moments, told apart by tens and hundreds."""
+    runs = {
+        seed: measured_record(
+            {
+                "angle": {"start": a, "end": b},
+                "predicted": {"start": 10 * a, "end": 10 * b},
+            },
+            name=f"sn-{seed}",
+        )
+        for seed, (a, b) in enumerate(zip(before, after, strict=True))
+    }
+    return Evidence("invented", "cifar10", False, tuple(runs), {"sn": runs})
+
+
+@pytest.mark.parametrize(
+    ("minus", "difference", "quantity"),
+    [
+        ({"minus_at": "start"}, 8.0, "sn end − sn start"),
+        ({"minus_measure": "predicted"}, -342.0, "sn angle − sn predicted"),
+        ({"minus_measure": "predicted", "minus_at": "start"}, -262.0, "sn angle − sn predicted"),
+    ],
+)
+def test_another_measure_or_moment_of_the_same_run_can_be_subtracted(
+    minus: dict[str, str], difference: float, quantity: str, tmp_path: Path
+) -> None:
+    found = both_moments([30.0, 29.0, 31.0], [38.0, 36.5, 39.5])
+    keys = {"of": "sn", "measure": "angle", "at": "end", "unit": "degrees"}
+    claim = table("value", **keys, **minus, published=difference, margin=20.0)
+    one = verdict(tmp_path, claim, found)
+    assert one.estimate == pytest.approx(difference)
+    assert (one.quantity, one.n) == (quantity, 3)
+    # The records of a run that gives both terms are named once.
+    assert [(r.subject, r.seed) for r in one.records] == [("sn", 0), ("sn", 1), ("sn", 2)]
+
+
+def test_the_measure_subtracted_must_be_there(tmp_path: Path) -> None:
+    keys = {"of": "sn", "measure": "angle", "at": "end", "unit": "degrees"}
+    claim = table("value", **keys, minus_measure="predict", published=8.0, margin=20.0)
+    with pytest.raises(AuditError, match="'predict' is not measured of 'sn'; did you mean"):
+        verdict(tmp_path, claim, both_moments([30.0], [38.0]))
+
+
+# properties
+
+
+@pytest.mark.parametrize(
+    ("rule", "aspect", "published", "word"),
+    [
+        ("usf_init", "weight transport", "sign", Word.REPRODUCED),
+        ("usf_init", "weight transport", "none", Word.NOT_REPRODUCED),
+        ("fa_random", "feedback at convolutions", "dense", Word.REPRODUCED),
+        ("fa_random", "feedback at convolutions", "Toeplitz", Word.NOT_REPRODUCED),
+        ("bp", "sign concordance", "perfect", Word.REPRODUCED),
+        ("usf_sn", "stored feedback", "B0", Word.NOT_REPRODUCED),
+    ],
+)
+def test_a_property_is_settled_by_the_rule_itself(
+    rule: str, aspect: str, published: str, word: Word, tmp_path: Path
+) -> None:
+    claim = table("property", rule=rule, aspect=aspect, published=published)
+    found = verdict(tmp_path, claim, evidence({"bp": NEAR_75}))
+    assert (found.word, found.published, found.quantity) == (word, published, rule)
+    assert (found.found == published) == (word == Word.REPRODUCED)
+    assert found.found in found.reason
 
 
 # range and equivalence

@@ -1,5 +1,6 @@
 """Matrices: judged cell by cell with control of false discoveries, and counted together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_a_matrix_is_counted_together(tmp_path: Path) -> None:
     )
     assert str(summary) == sentence
     assert sentence in verdict_table(found, similarities()).splitlines()
+
+
+def test_below_headlines_matrices_are_counted_together(tmp_path: Path) -> None:
+    found = verdicts(tmp_path, [[0.5, 0.236], [0.3, 0.81]])
+    other = [replace(one, matrix="n", claim=f"n{i}") for i, one in enumerate(found)]
+    lines = verdict_table([*found, *other], similarities(), headlines=["n0"]).splitlines()
+    assert (
+        "Of these, 8 are cells of 2 matrices: 4 reproduced, 2 not reproduced, 2 inconclusive."
+        in lines
+    )
+    assert not any(line.startswith("m, 4 cells") for line in lines)
 
 
 def test_a_matrix_without_runs_has_no_distances(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_changed_verdict_names_claim_words_estimates_and_records(tmp_path: Pat
     )
     assert change.recorded_estimate == pytest.approx(39.1)
     assert change.derived_estimate == pytest.approx(24.625)
-    assert change.records == ("record fa seed 2 has changed",)
+    assert change.causes == ("record fa seed 2 has changed",)
     assert str(change) == (
         "order: recorded reproduced (39.1), derived inconclusive (24.625); "
         "record fa seed 2 has changed."
@@ -107,7 +107,7 @@ def test_a_changed_digest_is_a_change_even_where_the_verdict_stays(tmp_path: Pat
     after = changed(before, "fa", 1, replace(old, digest="another"))
     (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, after))
     assert (change.recorded, change.derived) == ("reproduced", "reproduced")
-    assert change.records == ("record fa seed 1 has changed",)
+    assert change.causes == ("record fa seed 1 has changed",)
 
 
 def test_missing_and_new_records_are_named(tmp_path: Path) -> None:
@@ -115,10 +115,20 @@ def test_missing_and_new_records_are_named(tmp_path: Path) -> None:
     part = changed(whole, "fa", 3, None)
     recorded = verdicts_to_json(four_verdicts(tmp_path, whole))
     (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, part))
-    assert change.records == ("record fa seed 3 is missing",)
+    assert change.causes == ("record fa seed 3 is missing",)
     recorded = verdicts_to_json(four_verdicts(tmp_path, part))
     (change,) = compare_verdicts(recorded, four_verdicts(tmp_path, whole))
-    assert change.records == ("record fa seed 3 is new",)
+    assert change.causes == ("record fa seed 3 is new",)
+
+
+def test_an_altered_claim_is_a_change_even_where_the_verdict_stays(tmp_path: Path) -> None:
+    found = evidence({"bp": NUMBERS["bp"]})
+    recorded = verdicts_to_json([verdict(tmp_path, table("value", published=75.0), found)])
+    for altered in ({"published": 75.1}, {"margin": 2.5}, {"statement": "So it was."}):
+        after = verdict(tmp_path, table("value", **{"published": 75.0, **altered}), found)
+        (change,) = compare_verdicts(recorded, [after])
+        assert (change.recorded, change.derived) == ("reproduced", "reproduced")
+        assert change.causes == ("the claim itself was altered",)
 
 
 def test_claims_that_come_and_go_are_changes(tmp_path: Path) -> None:

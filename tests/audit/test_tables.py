@@ -72,6 +72,19 @@ def test_what_keeps_several_claims_open_is_said_once(tmp_path: Path) -> None:
     )
 
 
+def test_claims_that_wait_for_runs_are_counted_together(tmp_path: Path) -> None:
+    waiting = evidence({"bp": [75.0, 75.1], "fa": []}, seeds=(0, 1))
+    one, other = (
+        verdict(tmp_path, table("value", of=of, minus=minus), waiting)
+        for of, minus in [("fa", None), ("bp", "fa")]
+    )
+    lines = verdict_table([one, replace(other, claim="d")], waiting).splitlines()
+    assert lines[-3:-1] == [
+        "2 claims in all: 2 inconclusive.",
+        "2 of the inconclusive wait for runs that are declared, but not there yet.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("found", "basis"),
     [

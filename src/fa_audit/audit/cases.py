@@ -1,21 +1,30 @@
 """A case: a claim with the numbers that bear on it, or with what keeps it from being judged."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fa_audit.audit import statistics
-from fa_audit.audit.claims import Claim, MeasuredClaim, SingleClaim, SourceClaim, ValueClaim
+from fa_audit.audit.claims import (
+    Claim,
+    MeasuredClaim,
+    PropertyClaim,
+    SingleClaim,
+    SourceClaim,
+    ValueClaim,
+)
 from fa_audit.audit.evidence import Evidence, SeedSample, places, settings
 from fa_audit.audit.verdict import RecordReference, Verdict, Word
 from fa_audit.audit.wording import listed, suggest
 from fa_audit.errors import AuditError
+from fa_audit.hashing import content_hash
+from fa_audit.rules import PLAUSIBILITY, RULES
 
 Numbers = Mapping[str, NDArray[np.float64]]
-"""Subject → its values, at the seeds that all subjects of a claim have."""
+"""Name of a term → its values, at the seeds that all terms of a claim have."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     """
     draft = Verdict(
         claim=claim.id,
+        definition=content_hash({"kind": claim.kind, **asdict(claim)}),
         statement=claim.statement,
         kind=claim.kind,
         word=Word.INCONCLUSIVE,
@@ -53,12 +63,18 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     )
     if isinstance(claim, SourceClaim):
         return Case(claim, replace(draft, word=Word(claim.verdict), reason=claim.evidence))
+    if isinstance(claim, PropertyClaim):
+        return Case(claim, _property(claim, draft))
     assert isinstance(claim, MeasuredClaim)
-    samples = [evidence.sample(subject, claim.measure, claim.at) for subject in claim.subjects]
-    _check_place(claim, samples, file)
-    first = samples[0].values
-    seeds = tuple(seed for seed in first if all(seed in one.values for one in samples))
-    numbers = {one.subject: np.array([one.values[seed] for seed in seeds]) for one in samples}
+    by_term = {name: evidence.sample(*term) for name, term in claim.terms.items()}
+    _check_place(claim, by_term, file)
+    # Two terms may be of one subject; its records count once.
+    samples = list({one.subject: one for one in by_term.values()}.values())
+    shared = set.intersection(*(set(one.values) for one in by_term.values()))
+    seeds = tuple(seed for seed in samples[0].values if seed in shared)
+    numbers = {
+        name: np.array([one.values[seed] for seed in seeds]) for name, one in by_term.items()
+    }
     draft = replace(
         draft,
         unit=claim.unit,
@@ -75,8 +91,8 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     )
     if isinstance(claim, SingleClaim):
         estimate = float(np.mean(quantity(claim, numbers))) if seeds else None
-        draft = replace(draft, quantity=" − ".join(claim.subjects), estimate=estimate)
-    obstacle = _obstacle(claim, samples, draft)
+        draft = replace(draft, quantity=" − ".join(claim.terms), estimate=estimate)
+    obstacle = _obstacle(claim, by_term, draft)
     if obstacle:
         return Case(claim, obstacle)
     return Case(claim, draft, numbers, {one.subject: one.training for one in samples})
@@ -84,35 +100,51 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
 
 def quantity(claim: SingleClaim, numbers: Numbers) -> NDArray[np.float64]:
     """The numbers a single claim is about, seed by seed."""
-    if claim.minus is None:
-        return numbers[claim.of]
-    return statistics.paired_differences(numbers[claim.of], numbers[claim.minus])
+    first, *others = (numbers[name] for name in claim.terms)
+    return statistics.paired_differences(first, *others) if others else first
 
 
-def _check_place(claim: MeasuredClaim, samples: Sequence[SeedSample], file: str) -> None:
+def _property(claim: PropertyClaim, draft: Verdict) -> Verdict:
+    """The verdict on what a rule is by its definition."""
+    found = PLAUSIBILITY[claim.aspect](RULES[claim.rule])
+    title = RULES[claim.rule].title
+    return replace(
+        draft,
+        word=Word.REPRODUCED if found == claim.published else Word.NOT_REPRODUCED,
+        reason=f"By definition the {claim.aspect} of {title} is: {found}; tests hold the layers to "
+        "it.",
+        published=claim.published,
+        quantity=claim.rule,
+        found=found,
+    )
+
+
+def _check_place(claim: MeasuredClaim, by_term: Mapping[str, SeedSample], file: str) -> None:
     """Refuse a measure, layer or moment that none of the records knows."""
-    for sample in samples:
+    for name, sample in by_term.items():
+        _, measure, at = claim.terms[name]
         records = sample.records.values()
         measures = {measure for one in records for measure in one.measurements}
-        if measures and claim.measure not in measures:
+        if measures and measure not in measures:
             raise AuditError(
-                f"{file}, claim {claim.id!r}: {claim.measure!r} is not measured of "
-                f"{sample.subject!r}; {suggest(claim.measure, measures)}"
+                f"{file}, claim {claim.id!r}: {measure!r} is not measured of "
+                f"{sample.subject!r}; {suggest(measure, measures)}"
             )
-        known = {at for one in records for at in places(one, claim.measure)}
-        if known and claim.at not in known:
+        known = {at for one in records for at in places(one, measure)}
+        if known and at not in known:
             raise AuditError(
-                f"{file}, claim {claim.id!r}: {claim.measure!r} of {sample.subject!r} is not "
-                f"measured at {claim.at!r}; use one of {', '.join(sorted(known))}."
+                f"{file}, claim {claim.id!r}: {measure!r} of {sample.subject!r} is not "
+                f"measured at {at!r}; use one of {', '.join(sorted(known))}."
             )
 
 
 def _obstacle(
-    claim: MeasuredClaim, samples: Sequence[SeedSample], draft: Verdict
+    claim: MeasuredClaim, by_term: Mapping[str, SeedSample], draft: Verdict
 ) -> Verdict | None:
     """The verdict of a claim that cannot be judged, with the reason; None where it can."""
-    what = f"{claim.measure} at {claim.at}"
-    for sample in samples:
+    samples = by_term.values()
+    for name, sample in by_term.items():
+        what = f"{claim.terms[name].measure} at {claim.terms[name].at}"
         if sample.undefined and not sample.values:
             reason = f"{sample.subject} has no {what}: {next(iter(sample.undefined.values()))}."
             return replace(draft, word=Word.NOT_TESTABLE, reason=reason)
@@ -125,14 +157,12 @@ def _obstacle(
             return replace(draft, reason=f"The claim is about {name} = {wanted}, and {ours}.")
     if draft.missing:
         return replace(draft, reason=f"Declared, but not there yet: {listed(draft.missing)}.")
-    gaps = [
-        f"{sample.subject} seed {seed} ({reason})"
-        for sample in samples
-        for seed, reason in sample.undefined.items()
-    ]
-    if gaps:
-        reason = f"No run may be left out, and some have no {what}: {listed(gaps)}."
-        return replace(draft, reason=reason)
+    for name, sample in by_term.items():
+        if sample.undefined:
+            gaps = [f"{sample.subject} seed {s} ({why})" for s, why in sample.undefined.items()]
+            what = f"{claim.terms[name].measure} at {claim.terms[name].at}"
+            reason = f"No run may be left out, and some have no {what}: {listed(gaps)}."
+            return replace(draft, reason=reason)
     if draft.n < 2:
         reason = "One run does not tell how far runs scatter; at least 2 seeds are needed."
         return replace(draft, reason=reason, seeds_needed=2)

@@ -1,7 +1,7 @@
 """Claims: what a paper says, written down so that it can turn out wrong.
 
 Each claim says, in our words, what is claimed, where it stands, how it was read, and, fixed before
-anything is run, what would count as reproduced. Six kinds:
+anything is run, what would count as reproduced. Seven kinds:
 
 - ``value``: a published number; could it be one of our runs? `margin` is the largest half-width of
   the prediction interval that still informs.
@@ -11,10 +11,13 @@ anything is run, what would count as reproduced. Six kinds:
 - ``equivalence``: our mean lies within `margin` of `target`.
 - ``winner``: of the configurations in `grid`, a search (one seed) most often finds `winner` to have
   the highest measurement. Where a winner stands at the edge of its grid is part of the verdict.
+- ``property``: what a rule needs, stores and changes by its definition; settled by RULES, whose
+  declared properties the tests hold every layer to.
 - ``source``: settled by reading, without a run.
 
 The subject of a claim is a configuration or a comparison of the study; `minus` names a second one,
-whose value is subtracted seed by seed.
+whose value is subtracted seed by seed. `minus_measure` and `minus_at` name another measurement to
+subtract, of the same subject unless `minus` names one: after training minus before, say.
 
 Claims of one `family` ask one question and share one error rate; `control` says which:
 "family-wise" (the default) bounds the chance that any of them errs, "false-discovery" the share
@@ -42,7 +45,7 @@ A winner in a claims file::
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from fa_audit.audit.wording import suggest
 from fa_audit.errors import AuditError
@@ -75,6 +78,24 @@ class SourceClaim(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PropertyClaim(Claim):
+    """What a rule is like in one aspect of PLAUSIBILITY, in the words used there."""
+
+    kind = "property"
+    rule: str
+    aspect: str
+    published: str
+
+
+class Term(NamedTuple):
+    """One measurement that a claim is about."""
+
+    subject: str
+    measure: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasuredClaim(Claim):
     """A claim about a measurement of our runs.
 
@@ -91,6 +112,11 @@ class MeasuredClaim(Claim):
     family: str | None = None
     control: str = "family-wise"
 
+    @property
+    def terms(self) -> Mapping[str, Term]:
+        """The measurements that the claim is about, each under the name of its subject."""
+        return {subject: Term(subject, self.measure, self.at) for subject in self.subjects}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SingleClaim(MeasuredClaim):
@@ -98,11 +124,35 @@ class SingleClaim(MeasuredClaim):
 
     of: str
     minus: str | None = None
+    minus_measure: str | None = None
+    minus_at: str | None = None
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The subject, and the one subtracted from it."""
+        """The subject, and the one subtracted from it where that is another."""
         return (self.of,) if self.minus is None else (self.of, self.minus)
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether something is subtracted."""
+        return any((self.minus, self.minus_measure, self.minus_at))
+
+    @property
+    def terms(self) -> Mapping[str, Term]:
+        """The measurement, and the one subtracted from it.
+
+        Two of one subject are told apart by what differs: "bp best-validation" and "bp last".
+        """
+        own = Term(self.of, self.measure, self.at)
+        if not self.is_difference:
+            return {self.of: own}
+        other = Term(
+            self.minus or self.of, self.minus_measure or self.measure, self.minus_at or self.at
+        )
+        if other.subject != own.subject:
+            return {own.subject: own, other.subject: other}
+        what = "measure" if other.measure != own.measure else "at"
+        return {f"{term.subject} {getattr(term, what)}": term for term in (own, other)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +237,15 @@ class WinnerClaim(MeasuredClaim):
 
 KINDS: Mapping[str, type[Claim]] = {
     kind.kind: kind
-    for kind in (ValueClaim, OrderClaim, RangeClaim, EquivalenceClaim, WinnerClaim, SourceClaim)
+    for kind in (
+        ValueClaim,
+        OrderClaim,
+        RangeClaim,
+        EquivalenceClaim,
+        WinnerClaim,
+        PropertyClaim,
+        SourceClaim,
+    )
 }
 
 

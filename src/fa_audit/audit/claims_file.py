@@ -2,8 +2,9 @@
 
 To save writing, `at` may be a list (one claim for each place, with `published` as a list beside
 it), and a ``[[matrices]]`` table stands for one value claim for each of its cells, which a table of
-verdicts counts together. A statement says where with "{at}". `headlines` in the header lists the
-ids of the claims that a short table shows.
+verdicts counts together, and a ``[[properties]]`` table for one property claim for each rule under
+`published`. A statement says where with "{at}", and which rule with "{rule}". `headlines` in the
+header lists the ids of the claims that a short table shows.
 """
 
 import math
@@ -20,6 +21,7 @@ from fa_audit.audit.claims import (
     Claims,
     MeasuredClaim,
     OrderClaim,
+    PropertyClaim,
     RangeClaim,
     SingleClaim,
     ValueClaim,
@@ -27,8 +29,12 @@ from fa_audit.audit.claims import (
 )
 from fa_audit.audit.wording import suggest
 from fa_audit.errors import AuditError
+from fa_audit.rules import PLAUSIBILITY, RULES
 
 Table = Mapping[str, Any]
+
+OPTIONAL = {"alpha", "headlines", "claims", "matrices", "properties"}
+"""What a claims file may hold besides its header."""
 
 
 def load_claims(path: Path | str) -> Claims:
@@ -36,10 +42,10 @@ def load_claims(path: Path | str) -> Claims:
 
     Args:
         path: A TOML file with `paper`, `source`, `data`, optionally `alpha` (default .05) and
-            `headlines`, and tables ``[[claims]]`` and ``[[matrices]]``.
+            `headlines`, and tables ``[[claims]]``, ``[[matrices]]`` and ``[[properties]]``.
 
     Returns:
-        The claims in the order of the file, then the cells of its matrices.
+        The claims in the order of the file, then the cells of its matrices, then its properties.
 
     Raises:
         AuditError: The file cannot be read, or says something it must not; one sentence names the
@@ -54,12 +60,17 @@ def load_claims(path: Path | str) -> Claims:
         raise AuditError(f"{file} is not valid TOML ({error}); mend it there.") from error
 
     header = {"paper", "source", "data"}
-    _check_keys(content, header, header | {"alpha", "headlines", "claims", "matrices"}, file)
+    _check_keys(content, header, header | OPTIONAL, file)
     for key in content:
         _check_value(key, content[key], file)
     tables = [
         *(one for table in content.get("claims", []) for one in _one_for_each_place(table, file)),
         *(cell for table in content.get("matrices", []) for cell in _cells(table, file)),
+        *(
+            one
+            for table in content.get("properties", [])
+            for one in _one_for_each_rule(table, file)
+        ),
     ]
     claims = tuple(_parse(table, file) for table in tables)
     ids = [claim.id for claim in claims]
@@ -124,6 +135,7 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "headlines": (_NAMES[0], "a list of ids of claims"),
     "claims": _TABLES,
     "matrices": _TABLES,
+    "properties": _TABLES,
     "id": (
         lambda value: isinstance(value, str) and re.fullmatch(r"[\w.~/-]+", value) is not None,
         "a name of letters, digits and . _ ~ / -",
@@ -159,6 +171,10 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "matrix": (_is_text, "the name of the matrix that the claim is a cell of"),
     "of": (_is_text, "a configuration or comparison of the study"),
     "minus": (_is_text, "the configuration or comparison to subtract"),
+    "minus_measure": (_is_text, "the name of the measurement to subtract"),
+    "minus_at": (_is_text, "the place or moment of the measurement to subtract"),
+    "rule": _is_one_of(*RULES),
+    "aspect": _is_one_of(*PLAUSIBILITY),
     "margin": (
         _is_above_zero,
         "a number above 0, fixed beforehand: the largest half-width that still informs (value), "
@@ -251,6 +267,20 @@ def _cells(table: Table, file: str) -> Iterator[Table]:
                 yield {**shared, **cell, "kind": "value"}
 
 
+def _one_for_each_rule(table: Table, file: str) -> Iterator[Table]:
+    """Expand a table of one aspect into one property claim for each rule under `published`."""
+    place = _place(file, table)
+    _check_keys(table, {"id", "published"}, _names(PropertyClaim) - {"rule"}, place)
+    _check_value("id", table["id"], place)
+    if not isinstance(table["published"], dict):
+        raise AuditError(
+            f"{place}: 'published' must be a table of rules; write rule = \"…\" there."
+        )
+    for rule, published in table["published"].items():
+        one = {"id": f"{table['id']}/{rule}", "rule": rule, "published": published}
+        yield {**table, **one, "kind": "property"}
+
+
 def _names(kind: type[Claim]) -> set[str]:
     return {entry.name for entry in fields(kind)}
 
@@ -273,6 +303,9 @@ def _parse(table: Table, file: str) -> Claim:
         _check_value(key, value, place)
     if "at" in values:
         values["statement"] = values["statement"].replace("{at}", values["at"])
+    if "rule" in values:
+        title = RULES[values["rule"]].title
+        values["statement"] = values["statement"].replace("{rule}", title)
     if "groups" in values:
         values["groups"] = tuple(tuple(group) for group in values["groups"])
     if "grid" in values:
@@ -288,6 +321,15 @@ def _contradiction(claim: Claim) -> str | None:
     """What is wrong with a claim whose every key is right by itself."""
     if len(set(claim.subjects)) < len(claim.subjects):
         return f"it names {claim.subjects[0]!r} or another twice; compare different ones"
+    if isinstance(claim, SingleClaim) and claim.is_difference and len(claim.terms) < 2:
+        return f"it subtracts {claim.of!r} from itself; name another measure or place to subtract"
+    if isinstance(claim, PropertyClaim):
+        possible = sorted({PLAUSIBILITY[claim.aspect](rule) for rule in RULES.values()})
+        if claim.published not in possible:
+            return (
+                f"published = {claim.published!r} is not what {claim.aspect} can be; use one of "
+                + ", ".join(possible)
+            )
     if isinstance(claim, OrderClaim) and len(claim.groups) < 2:
         return "an order needs at least two groups; add the second"
     if isinstance(claim, WinnerClaim):
@@ -312,7 +354,7 @@ def _contradiction(claim: Claim) -> str | None:
             )
         if claim.read == "figure" and claim.reading_error == 0:
             return "a number read off a figure has a reading error; add reading_error"
-    if isinstance(claim, SingleClaim) and claim.minus is None and claim.unit in _BOUNDS:
+    if isinstance(claim, SingleClaim) and not claim.is_difference and claim.unit in _BOUNDS:
         low, high = _BOUNDS[claim.unit]
         for key in sorted({"published", "low", "high", "target"} & _names(type(claim))):
             number = getattr(claim, key)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fa_audit.audit.verdict import Verdict
 from fa_audit.audit.wording import listed
@@ -37,8 +37,8 @@ class Change:
     derived: str | None
     recorded_estimate: float | None
     derived_estimate: float | None
-    records: tuple[str, ...]
-    """Which records behind it changed, went missing or are new."""
+    causes: tuple[str, ...]
+    """What is no longer as it was: the claim itself, or records behind it."""
 
     def __str__(self) -> str:
         def side(word: str | None, estimate: float | None) -> str:
@@ -46,7 +46,7 @@ class Change:
 
         old = side(self.recorded, self.recorded_estimate)
         new = side(self.derived, self.derived_estimate)
-        because = f"; {listed(self.records)}" if self.records else ""
+        because = f"; {listed(self.causes)}" if self.causes else ""
         return f"{self.claim}: recorded {old}, derived {new}{because}."
 
 
@@ -58,7 +58,8 @@ def compare_verdicts(recorded: str, derived: Sequence[Verdict]) -> list[Change]:
         derived: Verdicts derived from the ledger as it is.
 
     Returns:
-        One change for each claim whose verdict, estimate or records differ, sorted by claim.
+        One change for each claim that differs, or whose verdict, estimate or records do, sorted by
+        claim.
 
     Raises:
         AuditError: The recorded text is damaged.
@@ -71,24 +72,37 @@ def compare_verdicts(recorded: str, derived: Sequence[Verdict]) -> list[Change]:
             "record the result."
         ) from error
     new = {row["claim"]: _essence(row) for row in json.loads(verdicts_to_json(derived))["verdicts"]}
-    nothing: _Essence = (None, None, {})
     changes = []
     for claim in sorted({*old, *new}):
-        (before, estimate_before, digests_before) = old.get(claim, nothing)
-        (after, estimate_after, digests_after) = new.get(claim, nothing)
-        if old.get(claim) != new.get(claim):
-            records = tuple(_moves(digests_before, digests_after))
-            changes.append(Change(claim, before, after, estimate_before, estimate_after, records))
+        before, after = old.get(claim, _NOTHING), new.get(claim, _NOTHING)
+        if before != after:
+            altered = before.definition and after.definition not in (None, before.definition)
+            causes = (
+                *(["the claim itself was altered"] if altered else []),
+                *_moves(before.digests, after.digests),
+            )
+            changes.append(
+                Change(claim, before.word, after.word, before.estimate, after.estimate, causes)
+            )
     return changes
 
 
-_Essence = tuple[str | None, float | None, dict[str, str]]
+class _Essence(NamedTuple):
+    """What must stay the same of a verdict."""
+
+    word: str | None
+    estimate: float | None
+    definition: str | None
+    digests: Mapping[str, str]
+    """Record → its digest."""
+
+
+_NOTHING = _Essence(None, None, None, {})
 
 
 def _essence(row: Mapping[str, Any]) -> _Essence:
-    """What must stay the same: word, estimate, and the digest of every record behind them."""
     digests = {f"{one['subject']} seed {one['seed']}": one["digest"] for one in row["records"]}
-    return row["word"], row["estimate"], digests
+    return _Essence(row["word"], row["estimate"], row["definition"], digests)
 
 
 def _moves(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

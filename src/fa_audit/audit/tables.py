@@ -29,7 +29,8 @@ def verdict_table(
 
     Returns:
         Title and table; below it, for all verdicts whether shown or not, their counts and what is
-        behind them. The title of a stand-in says that it is one.
+        behind them, matrices one by one or, below headlines, together. The title of a stand-in says
+        that it is one.
     """
     by_claim = {verdict.claim: verdict for verdict in verdicts}
     shown = verdicts if headlines is None else [by_claim[claim] for claim in headlines]
@@ -39,7 +40,8 @@ def verdict_table(
             f"STAND-IN DATA, not the paper's: verdicts of study {evidence.study} on {evidence.data}"
         )
     table = _markdown(title, shown) if markdown else _plain(title, shown)
-    return "\n".join([*table, *_summary(verdicts), _basis(evidence)])
+    matrices = _matrices_together if headlines else _matrices_one_by_one
+    return "\n".join([*table, *_summary(verdicts), *matrices(verdicts), _basis(evidence)])
 
 
 def _plain(title: str, verdicts: Sequence[Verdict]) -> list[str]:
@@ -68,7 +70,7 @@ def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
     """What a row says after naming the claim."""
     published = verdict.published
     shown = show(published, verdict.unit) if isinstance(published, (int, float)) else published
-    ours = ""
+    ours = verdict.found
     if verdict.estimate is not None:
         ours = show(verdict.estimate, verdict.unit)
         if verdict.interval is not None:
@@ -81,14 +83,34 @@ def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
 
 def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """How many verdicts there are of each kind, and what keeps several claims open at once."""
-    counts = Counter(verdict.word for verdict in verdicts)
-    total = ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
-    yield f"{len(verdicts)} claims in all: {total}." if verdicts else "There are no claims."
-    yield from map(str, summarise_matrices(verdicts))
-    open_claims = (verdict for verdict in verdicts if verdict.word == Word.INCONCLUSIVE)
-    for reason, claims in Counter(verdict.reason for verdict in open_claims).most_common():
+    if not verdicts:
+        yield "There are no claims."
+        return
+    yield f"{len(verdicts)} claims in all: {_counted(verdicts)}."
+    open_claims = [verdict for verdict in verdicts if verdict.word == Word.INCONCLUSIVE]
+    waiting = sum(bool(verdict.missing) for verdict in open_claims)
+    if waiting > 1:
+        yield f"{waiting} of the inconclusive wait for runs that are declared, but not there yet."
+    reasons = Counter(verdict.reason for verdict in open_claims if not verdict.missing)
+    for reason, claims in reasons.most_common():
         if claims > 1:
             yield f"{claims} are inconclusive for one reason: {reason}"
+
+
+def _matrices_one_by_one(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield from map(str, summarise_matrices(verdicts))
+
+
+def _matrices_together(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    cells = [verdict for verdict in verdicts if verdict.matrix]
+    matrices = len({verdict.matrix for verdict in cells})
+    if matrices:
+        yield f"Of these, {len(cells)} are cells of {matrices} matrices: {_counted(cells)}."
+
+
+def _counted(verdicts: Sequence[Verdict]) -> str:
+    counts = Counter(verdict.word for verdict in verdicts)
+    return ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
 
 
 def _basis(evidence: Evidence) -> str:

@@ -71,6 +71,8 @@ class Verdict:
     """What became of one claim, and everything it rests on."""
 
     claim: str
+    definition: str
+    """Hash of all that the claims file says of the claim."""
     statement: str
     """What is claimed, in our words."""
     kind: str
@@ -86,6 +88,8 @@ class Verdict:
     """What was estimated: a subject, or a difference of two; in an order, the deciding pair; of a
     grid's winner, its share of the searches."""
     estimate: float | None = None
+    found: str = ""
+    """What was found, where that is no number."""
     interval: Interval | None = None
     interval_kind: str = ""
     half_width: float | None = None

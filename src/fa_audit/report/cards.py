@@ -58,7 +58,7 @@ def _facts(claim: Claim, verdict: Verdict, material: Material) -> Iterator[Html]
         yield fact("Measured", f"{measure_title(claim.measure)}, {place_title(claim.at)}")
     if published := published_text(verdict):
         yield fact("Published", published)
-    if verdict.estimate is not None:
+    if verdict.estimate is not None or verdict.found:
         yield fact("Ours", ours_text(verdict))
     if verdict.n:
         yield fact("Seeds", f"{verdict.n} ({', '.join(map(str, verdict.seeds))})")

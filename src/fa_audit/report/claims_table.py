@@ -39,7 +39,7 @@ def published_text(verdict: Verdict) -> str:
 def ours_text(verdict: Verdict) -> Html:
     """What our runs say: the estimate, its interval, and what was estimated if not plain."""
     if verdict.estimate is None:
-        return Html("")
+        return tag("span", verdict.found) if verdict.found else Html("")
     parts = [tag("span", show(verdict.estimate, verdict.unit), class_="estimate")]
     if verdict.interval is not None:
         low, high = (f"{end:.4g}" for end in verdict.interval)

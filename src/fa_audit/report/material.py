@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fa_audit.audit import Claims, Evidence, Verdict
-from fa_audit.audit.claims import Claim, MeasuredClaim, SingleClaim
+from fa_audit.audit.claims import Claim, MeasuredClaim, PropertyClaim, SingleClaim
 from fa_audit.report.names import base
 from fa_audit.study.ledger import Record
 from fa_audit.study.spec import Study
@@ -90,6 +90,8 @@ class Material:
 
     def rules(self, claim: Claim) -> tuple[str, ...]:
         """The rules that a claim is about."""
+        if isinstance(claim, PropertyClaim):
+            return (claim.rule,)
         found = (self.rule(side) for subject in claim.subjects for side in subject.split("~"))
         return tuple(dict.fromkeys(rule for rule in found if rule))
 
@@ -117,7 +119,7 @@ class Material:
             )
             for claim in self.claims.claims
             if isinstance(claim, SingleClaim)
-            and claim.minus is None
+            and not claim.is_difference
             and isinstance(claim.published, (int, float))
         }
 

@@ -84,8 +84,15 @@ def _side_title(side: str) -> str:
 
 
 def quantity_title(quantity: str) -> str:
-    """What a verdict estimates: one subject, or a difference of two."""
-    return " − ".join(subject_title(part) for part in quantity.split(" − "))
+    """What a verdict estimates: one subject, or a difference of two, or of two of its measures."""
+    return " − ".join(_term_title(term) for term in quantity.split(" − "))
+
+
+def _term_title(term: str) -> str:
+    """A term of a claim: its subject, and what tells it from another one of the same subject."""
+    subject, _, what = term.partition(" ")
+    title = subject_title(subject)
+    return f"{title}, {_DETAILS.get(what) or measure_title(what)}" if what else title
 
 
 def with_titles(text: str, subjects: Sequence[str]) -> str:

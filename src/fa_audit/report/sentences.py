@@ -6,6 +6,7 @@ from fa_audit.audit.claims import (
     EquivalenceClaim,
     MeasuredClaim,
     OrderClaim,
+    PropertyClaim,
     RangeClaim,
     SourceClaim,
     ValueClaim,
@@ -25,6 +26,10 @@ def how_tested(claim: Claim, material: Material) -> str:
     family = _family(claim, material)
     if isinstance(claim, SourceClaim):
         return "No runs are needed: reading the paper and its code settles it."
+    if isinstance(claim, PropertyClaim):
+        return (
+            "No runs are needed: the rule's definition settles it, to which tests hold the layers."
+        )
     if isinstance(claim, ValueClaim):
         theirs = (
             "one run" if claim.published_runs == 1 else f"a mean of {claim.published_runs} runs"
@@ -93,6 +98,8 @@ def what_would_change(claim: Claim, verdict: Verdict) -> str:
         if verdict.word == Word.NOT_TESTABLE:
             return "The fact that is missing, or an experiment that supplies it."
         return "A passage of the paper, or a version of its code, that we have overlooked."
+    if isinstance(claim, PropertyClaim):
+        return "Another definition of the rule."
     assert isinstance(claim, MeasuredClaim)
     if verdict.word == Word.NOT_TESTABLE:
         return "A definition under which the measurement exists."

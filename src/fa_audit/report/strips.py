@@ -20,7 +20,7 @@ from fa_audit.audit.statistics import Interval
 from fa_audit.audit.wording import show, span
 from fa_audit.report.html import Html, join, tag
 from fa_audit.report.material import Material, mean
-from fa_audit.report.names import subject_title
+from fa_audit.report.names import quantity_title, subject_title
 from fa_audit.report.style import rule_variable
 
 WIDTH, MARGIN = 340, 22
@@ -119,18 +119,18 @@ def _scale(values: Sequence[float]) -> Scale:
 def _strips(claim: MeasuredClaim, material: Material) -> Iterator[Strip]:
     """One row for each subject, or one for their difference."""
 
-    def values(subject: str) -> Mapping[int, float]:
-        return material.values(subject, claim.measure, claim.at)
+    def values(term: str) -> Mapping[int, float]:
+        return material.values(*claim.terms[term])
 
     def colour(subject: str) -> str:
         return rule_variable(material.rule(subject.split("~")[0]))
 
-    if isinstance(claim, SingleClaim) and claim.minus is not None:
-        subtracted = values(claim.minus)
+    if isinstance(claim, SingleClaim) and claim.is_difference:
+        own, subtracted = map(values, claim.terms)
         yield Strip(
-            f"{subject_title(claim.of)} − {subject_title(claim.minus)}",
+            quantity_title(" − ".join(claim.terms)),
             colour(claim.of),
-            {s: value - subtracted[s] for s, value in values(claim.of).items() if s in subtracted},
+            {s: value - subtracted[s] for s, value in own.items() if s in subtracted},
         )
         return
     for subject in claim.subjects:

@@ -8,9 +8,11 @@ from fa_audit.rules.layers import (
     as_backpropagation,
     feedback_layers,
 )
+from fa_audit.rules.plausibility import PLAUSIBILITY
 from fa_audit.rules.table import RULES, Rule, get_rule
 
 __all__ = [
+    "PLAUSIBILITY",
     "RULES",
     "Conversion",
     "FeedbackConv2d",
