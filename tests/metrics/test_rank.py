@@ -1,13 +1,20 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
-from fa_audit.metrics import effective_rank, effective_ranks, spectrum_rank
+from fa_audit.metrics import (
+    effective_rank,
+    effective_ranks,
+    gram_singular_values,
+    spectrum_rank,
+    spectrum_ranks,
+)
 from fa_audit.metrics.rank import DEFINITIONS
 from oracles import metrics_twins as twins
 
@@ -78,6 +85,33 @@ def test_rank_of_singular_values_is_rank_of_the_matrix(normal, definition):
     )
 
 
+@given(seeds, st.integers(1, 12), st.integers(1, 12), st.floats(0.2, 1))
+def test_the_way_through_the_gram_matrix_gives_the_same_singular_values(
+    normal, seed, rows, columns, decay
+):
+    M = decaying(normal, seed, rows, columns, decay)
+    expected = np.linalg.svd(M.numpy(), compute_uv=False)
+    found = gram_singular_values(M).numpy()
+    resolved = found > 1e-5 * expected[0]
+    np.testing.assert_allclose(found[resolved], expected[resolved], rtol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=2e-5 * expected[0])
+
+
+@every_definition
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_the_way_through_the_gram_matrix_adds_no_direction(normal, definition, scale):
+    M = scale * torch.outer(normal(0, 70), normal(1, 900))
+    assert spectrum_rank(gram_singular_values(M), definition) == pytest.approx(1, abs=1e-12)
+    assert spectrum_ranks(gram_singular_values(M)) == pytest.approx(effective_ranks(M))
+
+
+def test_a_zero_matrix_has_singular_values_of_zero_and_no_rank():
+    sigma = gram_singular_values(torch.zeros(3, 5))
+    assert sigma.tolist() == [0, 0, 0]
+    with pytest.raises(AuditError, match="effective rank needs a list"):
+        spectrum_ranks(sigma)
+
+
 @every_definition
 def test_zero_singular_values_add_nothing(definition):
     sigma = torch.tensor([3.0, 2.0, 1.0])
@@ -113,6 +147,8 @@ def test_matrices_without_a_rank_are_refused(bad):
         effective_rank(bad, "entropy")
     with pytest.raises(AuditError, match="effective rank needs"):
         effective_ranks(bad)
+    with pytest.raises(AuditError, match="effective rank needs"):
+        spectrum_ranks(gram_singular_values(bad))
 
 
 @pytest.mark.parametrize("bad", [[], [0.0, 0.0], [1.0, -1.0], [math.nan, 1.0], [math.inf], [[1.0]]])

@@ -2,8 +2,8 @@
 
 Representations: `gram`, `hsic`, `cka`, `CentredGrams`, `MinibatchCKA`, `procrustes_similarity`.
 Errors: `angles`, `mean_angle`, `predicted_angle`, `sign_angle`. Weights: `sign_concordance`.
-Gradients and errors as matrices: `effective_rank`. Channels: `channel_importance`, `top_images`.
-`METRICS` lists them with what each one promises.
+Gradients and errors as matrices: `effective_rank`, and `RowSketch` for those too long to keep.
+Channels: `channel_importance`, `top_images`. `METRICS` lists them with what each one promises.
 """
 
 from fa_audit.metrics.alignment import (
@@ -23,8 +23,15 @@ from fa_audit.metrics.cka import (
     procrustes_similarity,
 )
 from fa_audit.metrics.minibatch import MinibatchCKA
-from fa_audit.metrics.rank import effective_rank, effective_ranks, spectrum_rank
+from fa_audit.metrics.rank import (
+    effective_rank,
+    effective_ranks,
+    gram_singular_values,
+    spectrum_rank,
+    spectrum_ranks,
+)
 from fa_audit.metrics.signs import Concordance, sign_concordance
+from fa_audit.metrics.sketch import RowSketch, sampled_rows
 from fa_audit.metrics.table import METRICS, TRANSFORMATIONS, Metric
 
 __all__ = [
@@ -35,6 +42,7 @@ __all__ = [
     "Concordance",
     "Metric",
     "MinibatchCKA",
+    "RowSketch",
     "angles",
     "channel_importance",
     "cka",
@@ -42,12 +50,15 @@ __all__ = [
     "effective_rank",
     "effective_ranks",
     "gram",
+    "gram_singular_values",
     "hsic",
     "mean_angle",
     "predicted_angle",
     "procrustes_similarity",
+    "sampled_rows",
     "sign_angle",
     "sign_concordance",
     "spectrum_rank",
+    "spectrum_ranks",
     "top_images",
 ]
