@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fa_audit.errors import AuditError
+from fa_audit.measure.deliveries import deliveries
 from fa_audit.measure.modes import evaluation_mode
 from fa_audit.metrics.alignment import AngleSummary, ZeroErrors, mean_angle
 from fa_audit.rules import as_backpropagation, feedback_layers
@@ -52,49 +50,20 @@ def error_angles(
     layers = feedback_layers(network)
     names = {layer: name for name, layer in layers.items()}
     with evaluation_mode(network):
-        delivered, sizes = _delivered_errors(network, images, labels)
+        delivered = deliveries(network, images, labels, layers)
         with as_backpropagation(network):
-            exact, _ = _delivered_errors(network, images, labels)
+            exact = deliveries(network, images, labels, layers)
     result = {}
     for name in (name for name in layers if name in delivered):
         layer = layers[name]
         weight = layer.weight.detach()
-        error = delivered[names[layer.error_source]]
-        sent = layer.send(error, layer.feedback(), sizes[name])
-        by_weight = layer.send(delivered[name], weight, sizes[name])
-        true = layer.send(exact[name], weight, sizes[name])
+        error = delivered[names[layer.error_source]].error
+        size = delivered[name].input_size
+        sent = layer.send(error, layer.feedback(), size)
+        by_weight = layer.send(delivered[name].error, weight, size)
+        true = layer.send(exact[name].error, weight, size)
         result[name] = ErrorAngles(
             local=mean_angle(sent, by_weight, zero_errors),
             true=mean_angle(sent, true, zero_errors),
         )
     return result
-
-
-def _delivered_errors(
-    network: nn.Module, images: Tensor, labels: Tensor
-) -> tuple[dict[str, Tensor], dict[str, torch.Size]]:
-    """∂L/∂y for the output y of each layer with a rule, and the size of each layer's input."""
-    layers = feedback_layers(network)
-    names: dict[nn.Module, str] = {layer: name for name, layer in layers.items()}
-    outputs: dict[str, tuple[Tensor, int]] = {}
-    sizes: dict[str, torch.Size] = {}
-
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs[names[layer]] = output, output._version
-        sizes[names[layer]] = inputs[0].shape
-
-    hooks = [layer.register_forward_hook(record) for layer in layers.values()]
-    try:
-        with torch.enable_grad():
-            loss = F.cross_entropy(network(images), labels, reduction="sum")
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for name, (output, version) in outputs.items():
-        if output._version != version:
-            raise AuditError(
-                f"the output of {name} was overwritten by an in-place operation, so the error "
-                "delivered to it cannot be read; replace inplace=True by the ordinary form"
-            )
-    errors = torch.autograd.grad(loss, [output for output, _ in outputs.values()])
-    return dict(zip(outputs, errors, strict=True)), sizes

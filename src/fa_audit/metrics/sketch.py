@@ -13,7 +13,7 @@ bends a flat spectrum of r directions to that of Marchenko & Pastur with ratio r
 
 Error, relative to the exact effective rank of the same rows, for 256 rows and k = 8192: the largest
 seen in simulation (spectra flat with 12, 64 and 256 directions, geometric with ratios .9 and .97,
-power laws with exponents .5, 1 and 2; 12 draws of each) and the bound that tests hold it to:
+power laws with exponents .5, 1 and 2; 18 draws of each) and the bound that tests hold it to:
 
     entropy 1.3 % (2 %) · participation 2.4 % (4 %) · entropy_squared 3.5 % (5 %) ·
     gram_participation 3.8 % (5 %) · stable 28 % (30 %)

@@ -1,0 +1,75 @@
+"""The errors that really arrive at layers in a backward pass, whatever rule brings them there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fa_audit.errors import AuditError
+
+
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """What one layer takes part in.
+
+    Attributes:
+        error: ∂L/∂y [n, ...] for the layer's output y, before any nonlinearity; L is the sum of the
+            images' cross-entropies, so an image's error does not depend on the others.
+        input_size: Size of the layer's input, [n, ...].
+        is_output: Whether y is what the network returned: then the error is softmax(y) − truth.
+    """
+
+    error: Tensor
+    input_size: torch.Size
+    is_output: bool
+
+
+def deliveries(
+    network: nn.Module, images: Tensor, labels: Tensor, layers: Mapping[str, nn.Module]
+) -> dict[str, Delivery]:
+    """The error delivered to each layer under the network's own rule, in its present mode.
+
+    Args:
+        network: Images [n, ...] → logits [n, classes].
+        images: [n, ...].
+        labels: int64 [n].
+        layers: Modules of the network by name. Of one that runs several times the last counts.
+
+    Returns:
+        Layer name → delivery, in the order in which the layers ran; those that did not run, and
+        those that nothing trainable leads to, are left out.
+
+    Raises:
+        AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
+            read.
+    """
+    names = {layer: name for name, layer in layers.items()}
+    outputs: dict[str, tuple[Tensor, int]] = {}
+    sizes: dict[str, torch.Size] = {}
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.requires_grad:
+            outputs[names[layer]] = output, output._version
+            sizes[names[layer]] = inputs[0].shape
+
+    hooks = [layer.register_forward_hook(record) for layer in layers.values()]
+    try:
+        with torch.enable_grad():
+            logits = network(images)
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, (output, version) in outputs.items():
+        if output._version != version:
+            raise AuditError(
+                f"the output of {name} was overwritten by an in-place operation, so the error "
+                "delivered to it cannot be read; replace inplace=True by the ordinary form"
+            )
+    errors = torch.autograd.grad(loss, [output for output, _ in outputs.values()])
+    return {
+        name: Delivery(error, sizes[name], output is logits)
+        for (name, (output, _)), error in zip(outputs.items(), errors, strict=True)
+    }
