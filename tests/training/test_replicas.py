@@ -4,14 +4,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
 from fa_audit.rules import RULES, feedback_layers
 from fa_audit.training.configuration import RunConfiguration
-from fa_audit.training.optimizers import build_optimizer
 from fa_audit.training.replicas import Replicas, kinship, side_by_side
 from fa_audit.training.trainer import Trainer
-from training.tiny import EPOCHS, assert_identical, configuration, dataset, stored, trained
+from training.tiny import (
+    EPOCHS,
+    assert_identical,
+    batches,
+    configuration,
+    dataset,
+    float64_trainer,
+    stored,
+    trained,
+)
 
 TOGETHER = [name for name in RULES if kinship(configuration(name)) is not None]
 every_rule = pytest.mark.parametrize("rule", TOGETHER)
@@ -39,25 +46,6 @@ def different_runs(rule: str, **changes: object) -> list[RunConfiguration]:
         for seed, rate, decay, scale in zip(
             (4, 0, 9), (1e-3, 3e-3, 1e-4), (0.0, 1e-2, 1e-4), scales, strict=True
         )
-    ]
-
-
-def float64_trainer(run: RunConfiguration, device: str) -> Trainer:
-    trainer = Trainer(run, dataset(), device)
-    trainer.network.double()
-    trainer.optimizer = build_optimizer(trainer.network.parameters(), run.training)
-    return trainer
-
-
-def batches(trainer: Trainer, steps: int) -> list[tuple[Tensor, Tensor]]:
-    plans = [plan for _ in range(steps) for plan in trainer.plan_epoch()][:steps]
-    return [
-        (
-            trainer.batches.crop(plan.index, plan.offsets, plan.flips).double(),
-            trainer.labels[plan.index],
-        )
-        for plan in plans
-        if len(plan.index) == trainer.configuration.training.batch_size
     ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fa_audit.data import Dataset, draw_shapes
 from fa_audit.training.configuration import (
@@ -14,6 +15,7 @@ from fa_audit.training.configuration import (
     RunConfiguration,
     TrainingSettings,
 )
+from fa_audit.training.optimizers import build_optimizer
 from fa_audit.training.trainer import Trainer
 
 EPOCHS, STEPS_PER_EPOCH = 3, 4
@@ -29,7 +31,9 @@ def dataset() -> Dataset:
 
 def configuration(rule: str = "bp", seed: int = 0, **changes: Any) -> RunConfiguration:
     """A tiny run; changes to its training settings, or whole rooms of settings, by name."""
-    whole = {key: changes.pop(key) for key in ("data", "probe", "options") if key in changes}
+    whole = {
+        key: changes.pop(key) for key in ("data", "probe", "rank", "options") if key in changes
+    }
     settings = {
         "rule": rule,
         "seed": seed,
@@ -52,6 +56,27 @@ def trained(configuration: RunConfiguration) -> Trainer:
 def finished(rule: str = "bp", seed: int = 0) -> Trainer:
     """The run of a rule and a seed at its end, shared by the tests; none may change it."""
     return trained(configuration(rule, seed))
+
+
+def float64_trainer(run: RunConfiguration, device: str = "cpu") -> Trainer:
+    """A run before its first step in float64, in which runs stay together for many steps."""
+    trainer = Trainer(run, dataset(), device)
+    trainer.network.double()
+    trainer.optimizer = build_optimizer(trainer.network.parameters(), run.training)
+    return trainer
+
+
+def batches(trainer: Trainer, steps: int) -> list[tuple[Tensor, Tensor]]:
+    """The first whole batches of a run, float64."""
+    plans = [plan for _ in range(steps) for plan in trainer.plan_epoch()][:steps]
+    return [
+        (
+            trainer.batches.crop(plan.index, plan.offsets, plan.flips).double(),
+            trainer.labels[plan.index],
+        )
+        for plan in plans
+        if len(plan.index) == trainer.configuration.training.batch_size
+    ]
 
 
 def stored(state: dict[str, Any]) -> dict[str, Any]:

@@ -143,7 +143,8 @@ def gram_singular_values(matrix: Tensor) -> Tensor:
     rows = rows / largest  # squares neither overflow nor vanish
     eigenvalues = torch.linalg.eigvalsh(rows @ rows.T).flip(0)
     unresolved = len(rows) * torch.finfo(torch.float64).eps * eigenvalues[0]
-    return largest * eigenvalues.where(eigenvalues > unresolved, 0).sqrt()
+    sigma: Tensor = largest * eigenvalues.where(eigenvalues > unresolved, 0).sqrt()
+    return sigma
 
 
 def _singular_values(matrix: Tensor) -> Tensor:

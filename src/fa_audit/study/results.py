@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fa_audit.data import Batches
 from fa_audit.measure import evaluate
+from fa_audit.training.ranks import RankProbe
 from fa_audit.training.trainer import CHECKPOINTS, Trainer
 
 Measurements = dict[str, dict[str, Any]]
@@ -37,7 +38,14 @@ def measurement(
 
 def run_measurements(trainer: Trainer) -> Measurements:
     """All measurements of a run that has ended."""
-    return {**_accuracies(trainer), **_losses(trainer), **_probed(trainer)}
+    ranks = {} if trainer.ranks is None else rank_measurements(trainer.ranks)
+    return {**_accuracies(trainer), **_losses(trainer), **_probed(trainer), **ranks}
+
+
+def run_series(trainer: Trainer) -> dict[str, Any]:
+    """All series of a run: by epoch, and by probed step."""
+    series = {"epoch": trainer.history, "probe": trainer.probe.series}
+    return series if trainer.ranks is None else {**series, "rank": trainer.ranks.series}
 
 
 def _accuracies(trainer: Trainer) -> Measurements:
@@ -120,16 +128,61 @@ def _probed(trainer: Trainer) -> Measurements:
     return result
 
 
+_RANK_OF = {
+    "error": "error that arrives at the layer's output, a row for each image of the probe",
+    "gradient": "one training step's weight gradient before the optimizer, [out, in · kh · kw]",
+    "update": "one training step's change of the weight, [out, in · kh · kw]",
+    "trajectory": "weight gradients of all steps so far or, beyond n, of a random sample of n, a "
+    "row for each, folded to {columns} columns",
+}
+_BOUND = (
+    "; at most the bound, classes − 1, and so is what the layer sends down, before any "
+    "nonlinearity masks it"
+)
+_NO_RANK = "it was zero or not finite, or no step was measured"
+
+
+def rank_measurements(ranks: RankProbe) -> Measurements:
+    """effective_rank/<object>/<layer>/<definition>, at the first and last step that was measured,
+    and where it was lowest and highest."""
+    result = {}
+    for name, sizes in ranks.sizes.items():
+        what = _RANK_OF[name].format(columns=ranks.columns)
+        series = ranks.series[name]
+        for layer, (rows, columns) in sizes.items():
+            bound = ranks.bounds.get(layer) if name == "error" else None
+            for definition, values in series[layer].items():
+                result[f"effective_rank/{name}/{layer}/{definition}"] = measurement(
+                    f"{definition} of the {what}{_BOUND if bound else ''}",
+                    rows,
+                    "directions",
+                    {
+                        "first": _first(values),
+                        "lowest": _lowest(values),
+                        "highest": _highest(values),
+                        "last": _last(values),
+                    },
+                    _NO_RANK,
+                    p=columns,
+                    **({"bound": bound} if bound else {}),
+                )
+    return result
+
+
 def _first(values: list[float | None]) -> float | None:
-    return values[0]
+    return values[0] if values else None
 
 
 def _last(values: list[float | None]) -> float | None:
-    return values[-1]
+    return values[-1] if values else None
 
 
 def _lowest(values: list[float | None]) -> float | None:
     return min((value for value in values if value is not None), default=None)
+
+
+def _highest(values: list[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def load_parameters(network: nn.Module, weights: Weights) -> None:

@@ -31,7 +31,7 @@ from fa_audit.study.ledger import Record
 from fa_audit.study.output import OutputFolder
 from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
-from fa_audit.study.results import Measurements, run_measurements
+from fa_audit.study.results import Measurements, run_measurements, run_series
 from fa_audit.study.spec import Study
 from fa_audit.training.precision import products_in
 from fa_audit.training.replicas import Replicas, kinship
@@ -265,7 +265,7 @@ def _keep(cell: RunCell, trainer: Trainer, origin: dict[str, Any], output: Outpu
                 configuration=cell.configuration,
                 status=trainer.status,
                 measurements=measurements,
-                series={"epoch": trainer.history, "probe": trainer.probe.series},
+                series=run_series(trainer),
                 provenance=origin,
             )
         )

@@ -24,6 +24,7 @@ from fa_audit.study.pairs import (
 from fa_audit.training.configuration import (
     DataSettings,
     ProbeSettings,
+    RankSettings,
     RunConfiguration,
     TrainingSettings,
 )
@@ -200,6 +201,7 @@ Settings = typing.TypeVar(
     "Settings",
     DataSettings,
     ProbeSettings,
+    RankSettings,
     TrainingSettings,
     ComparisonSettings,
     ChannelSettings,
@@ -237,12 +239,13 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         "study.toml",
         content,
         ("name", "title", "source", "seeds", "network", "data", "training", "probe"),
-        ("configurations", "comparison", "channels", "cost"),
+        ("rank", "configurations", "comparison", "channels", "cost"),
     )
     seeds = _seeds(content.get("seeds"))
     network = content.get("network", RunConfiguration.network)
     data = _settings("[data]", DataSettings, content.get("data", {}))
     probe = _settings("[probe]", ProbeSettings, content.get("probe", {}))
+    rank = _settings("[rank]", RankSettings, content["rank"]) if "rank" in content else None
     training = content.get("training", {})
     if not isinstance(training, dict):
         raise AuditError("[training] must be a table")
@@ -258,7 +261,9 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         try:
             declared[id] = _seeds(entry["seeds"]) if "seeds" in entry else seeds
             seed = declared[id][0]
-            configurations[id] = _configuration(entry, where, seed, data, probe, training, network)
+            configurations[id] = _configuration(
+                entry, where, seed, data, probe, rank, training, network
+            )
         except AuditError as error:
             named = str(error).startswith(where)
             raise AuditError(str(error) if named else f"{where}: {error}") from error
@@ -353,6 +358,7 @@ def _configuration(
     seed: int,
     data: DataSettings,
     probe: ProbeSettings,
+    rank: RankSettings | None,
     training: dict[str, Any],
     network: Any,
 ) -> RunConfiguration:
@@ -370,6 +376,7 @@ def _configuration(
         network=network,
         options={key: value for key, value in entry.items() if key in rule.options},
         probe=probe,
+        rank=rank,
     )
 
 

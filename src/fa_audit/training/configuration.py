@@ -151,6 +151,30 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True)
+class RankSettings:
+    """How the effective rank of errors, gradients, updates and trajectories is measured.
+
+    Measured at the steps that are probed, of every Linear and Conv2d, in every definition.
+
+    Attributes:
+        rows: Steps held of each layer's trajectory of gradients: all up to this number, then a
+            random sample of so many.
+        columns: Numbers held of each, at least `rows`.
+    """
+
+    rows: int = 256
+    columns: int = 8192
+
+    def __post_init__(self) -> None:
+        _require(self.rows >= 1, f"rank.rows is {self.rows}; it must be at least 1")
+        _require(
+            self.columns >= self.rows,
+            f"rank.columns is {self.columns}, fewer than rank.rows, {self.rows}, so it would limit "
+            "the rank; give at least as many",
+        )
+
+
+@dataclass(frozen=True)
 class RunConfiguration:
     """One network to be trained: a rule, a seed and all settings.
 
@@ -162,6 +186,7 @@ class RunConfiguration:
         network: A name in NETWORKS.
         options: The rule's named variants; defaults are filled in.
         probe: What to measure meanwhile.
+        rank: How to measure effective ranks meanwhile; None for not at all.
     """
 
     rule: str
@@ -171,6 +196,7 @@ class RunConfiguration:
     network: str = "architecture1"
     options: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
+    rank: RankSettings | None = None
 
     def __post_init__(self) -> None:
         rule = get_rule(self.rule)

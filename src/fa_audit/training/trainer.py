@@ -30,6 +30,7 @@ from fa_audit.training.precision import (
     require_device,
 )
 from fa_audit.training.probe import Probe, all_finite, probe_steps
+from fa_audit.training.ranks import RankProbe
 
 CHECKPOINTS = ("best-validation", "last")
 
@@ -67,6 +68,7 @@ class Trainer:
             validation_accuracy, train_loss (mean over the epoch's batches as they were trained on;
             None for the untrained network).
         probe: What was measured meanwhile.
+        ranks: Effective ranks measured meanwhile, None where the configuration asks for none.
         best_epoch: The epoch of the highest validation accuracy, the earliest of equals, from epoch
             1 on; 0 for a run that diverged in its first epoch.
         weights: Parameters at "best-validation" and "last" (the last finite epoch).
@@ -91,9 +93,20 @@ class Trainer:
         self.probe = Probe(
             self.network, self.batches.centre(probed), self.labels[probed], configuration.probe
         )
-        self.probe_steps = frozenset(
-            probe_steps(settings.epochs * self.steps_per_epoch, configuration.probe.per_decade)
-        )
+        steps = settings.epochs * self.steps_per_epoch
+        self.probe_steps = frozenset(probe_steps(steps, configuration.probe.per_decade))
+        self.ranks: RankProbe | None = None
+        if configuration.rank is not None:
+            self.ranks = RankProbe(
+                self.network,
+                self.probe.images,
+                self.probe.labels,
+                configuration.rank,
+                configuration.seed,
+                steps,
+                self.probe_steps,
+            )
+            self.ranks.attach(self.optimizer)
         self.epoch, self.best_epoch = 0, 0
         self.status = "training"
         self.history: dict[str, list[float | None]] = {
@@ -136,6 +149,8 @@ class Trainer:
         if step in self.probe_steps and all_finite(self.network):
             with products_in("float32"):
                 self.probe.measure(step)
+                if self.ranks is not None:
+                    self.ranks.measure(step)
 
     def end_epoch(self, loss: float) -> None:
         """Validate, keep the weights and set `status`, after an epoch with this summed loss."""
@@ -194,6 +209,7 @@ class Trainer:
             "status": self.status,
             "history": self.history,
             "series": self.probe.series,
+            **({} if self.ranks is None else {"ranks": self.ranks.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -216,6 +232,8 @@ class Trainer:
         self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
         self.status, self.history = state["status"], state["history"]
         self.probe.series = state["series"]
+        if self.ranks is not None:
+            self.ranks.load_state_dict(state["ranks"])
 
 
 def training_step(
