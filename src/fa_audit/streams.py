@@ -10,7 +10,16 @@ import hashlib
 import torch
 
 # Every purpose for which fa-audit draws random numbers.
-PURPOSES = ("split", "initialisation", "feedback", "order", "augmentation", "measurement", "shapes")
+PURPOSES = (
+    "split",
+    "initialisation",
+    "feedback",
+    "order",
+    "augmentation",
+    "measurement",
+    "intervention",
+    "shapes",
+)
 
 
 def stream(seed: int, purpose: str, *names: str | int) -> torch.Generator:

@@ -20,6 +20,7 @@ from fa_audit.measure.steps import alternating_seconds, peak_memory
 from fa_audit.study.cells import CostCell
 from fa_audit.study.results import Measurements, measurement
 from fa_audit.training.configuration import RunConfiguration
+from fa_audit.training.interventions import intervene
 from fa_audit.training.optimizers import build_optimizer, trained_parameters
 from fa_audit.training.precision import initial_feedback, lowered
 from fa_audit.training.trainer import (
@@ -156,6 +157,7 @@ def _steps(run: RunConfiguration, dataset: Dataset, device: torch.device) -> Cal
     settings = run.training
     network = untrained_network(run, dataset).to(device)
     optimizer = build_optimizer(trained_parameters(network, settings), settings)
+    intervene(network, optimizer, settings, run.seed)
     feedback = lowered(initial_feedback(network), settings.precision)
     train, _ = split_indices(run, dataset)
     index = train[: settings.batch_size]

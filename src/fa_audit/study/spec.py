@@ -426,11 +426,15 @@ def _typed(name: str, declared: Any, value: Any) -> Any:
             raise AuditError(f"{name} is {value!r}; it must be a table")
         return {key: _typed(f"{name}.{key}", tuple[str, ...], of) for key, of in value.items()}
     permitted = typing.get_args(declared) or (declared,)
+    if isinstance(value, dict) and Mapping[str, int] in permitted:
+        return {key: _typed(f"{name}.{key}", int, of) for key, of in value.items()}
     if float in permitted and type(value) is int:
         return float(value)
     if type(value) in permitted:
         return value
-    wanted = " or ".join(t.__name__ for t in permitted if t is not type(None))
+    wanted = " or ".join(
+        "table" if t == Mapping[str, int] else t.__name__ for t in permitted if t is not type(None)
+    )
     raise AuditError(f"{name} is {value!r}; it must be of type {wanted}")
 
 

@@ -15,6 +15,7 @@ INITIALISATIONS = ("shared", "independent")
 PRECISIONS = ("float32", "tf32", "bf16")
 ZERO_ERRORS = ("exclude", "ninety")
 DATASETS = ("cifar10", "shapes")
+INTERVENTIONS = ("truncate", "flatten", "random-subspace")
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -88,6 +89,11 @@ class TrainingSettings:
             "independent": every rule has its own.
         trained_layers: Names of the layers that are trained, all others staying as they were drawn:
             a control. None for all layers.
+        intervention: What is done to every update of the hidden layers at kept norm, a control:
+            "truncate" to its leading directions, "flatten" these to one size, or confine it to a
+            "random-subspace"; see training.interventions. None for nothing.
+        intervention_rank: How many directions are left, ≥ 1: one number, or layer → number, other
+            layers being left alone. None for all, which only "flatten" allows.
         precision: Arithmetic of the forward and backward pass in training: "float32"; "tf32",
             float32 with products in TF32, on CUDA alone; "bf16". Weights, the optimizer, the loss
             and every measurement are float32 or better.
@@ -102,6 +108,8 @@ class TrainingSettings:
     initialisation: str = "shared"
     precision: str = "float32"
     trained_layers: tuple[str, ...] | None = None
+    intervention: str | None = None
+    intervention_rank: int | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
@@ -124,6 +132,23 @@ class TrainingSettings:
         _require(
             self.trained_layers is None or len(self.trained_layers) > 0,
             "trained_layers is empty; name at least one layer, or leave it out to train all",
+        )
+        self._check_intervention()
+
+    def _check_intervention(self) -> None:
+        rank = self.intervention_rank
+        if self.intervention is None:
+            _require(rank is None, "intervention_rank is given without intervention; name one")
+            return
+        _require_choice("intervention", self.intervention, INTERVENTIONS)
+        _require(
+            rank is not None or self.intervention == "flatten",
+            f"intervention is {self.intervention!r}, which needs intervention_rank; give it",
+        )
+        numbers = rank.values() if isinstance(rank, Mapping) else [] if rank is None else [rank]
+        _require(
+            all(number >= 1 for number in numbers) and rank != {},
+            f"intervention_rank is {rank}; give each layer named at least 1",
         )
 
 

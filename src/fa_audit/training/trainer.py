@@ -21,6 +21,7 @@ from fa_audit.networks import build_network
 from fa_audit.rules import RULES, convert
 from fa_audit.streams import stream
 from fa_audit.training.configuration import RunConfiguration
+from fa_audit.training.interventions import intervene
 from fa_audit.training.optimizers import build_optimizer, trained_parameters
 from fa_audit.training.precision import (
     initial_feedback,
@@ -67,6 +68,7 @@ class Trainer:
         history: One value per epoch, the untrained network first: validation_loss,
             validation_accuracy, train_loss (mean over the epoch's batches as they were trained on;
             None for the untrained network).
+        intervention: What changes the optimizer's updates, None where the configuration names none.
         probe: What was measured meanwhile.
         ranks: Effective ranks measured meanwhile, None where the configuration asks for none.
         best_epoch: The epoch of the highest validation accuracy, the earliest of equals, from epoch
@@ -87,6 +89,7 @@ class Trainer:
         self.train_index, self.validation_index = split_indices(configuration, dataset)
         self.network = untrained_network(configuration, dataset).to(self.device)
         self.optimizer = build_optimizer(trained_parameters(self.network, settings), settings)
+        self.intervention = intervene(self.network, self.optimizer, settings, configuration.seed)
         self._feedback = lowered(initial_feedback(self.network), settings.precision)
         self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
         probed = self.validation_index[: configuration.probe.images]
@@ -234,6 +237,8 @@ class Trainer:
         self.probe.series = state["series"]
         if self.ranks is not None:
             self.ranks.load_state_dict(state["ranks"])
+        if self.intervention is not None:
+            self.intervention.steps = self.epoch * self.steps_per_epoch
 
 
 def training_step(
