@@ -14,6 +14,7 @@ SHOWN = (
     "true_angle",
     "sign_concordance",
     "distance",
+    "effective_rank",
     "cka",
 )
 """Measures, up to their first slash, that have figures."""

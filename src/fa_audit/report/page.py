@@ -23,6 +23,7 @@ from fa_audit.report.figures.errors import (
     true_angles,
 )
 from fa_audit.report.figures.grids import searched_settings
+from fa_audit.report.figures.ranks import rank_figures
 from fa_audit.report.figures.similarity import (
     SUBSETS,
     accuracy_against_similarity,
@@ -63,6 +64,7 @@ def all_figures(material: Material) -> dict[str, list[Figure | Missing]]:
             sign_concordance(material),
             distance_moved(material),
         ],
+        **rank_figures(material),
         "Similarity of representations": [
             control_figure(material),
             *(cka_matrices(material, subset) for subset in SUBSETS),
