@@ -31,7 +31,7 @@ def run(code: str) -> dict[str, object]:
     return names
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=["convert", "compare"])
+@pytest.mark.parametrize("code", BLOCKS, ids=["convert", "compare", "rank"])
 def test_python_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(code)
     assert capsys.readouterr().out

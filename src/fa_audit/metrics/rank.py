@@ -127,7 +127,7 @@ def gram_singular_values(matrix: Tensor) -> Tensor:
     the largest, 2.4e-7 for k = 256, cannot be told from zero and are given as zero.
 
     Args:
-        matrix: [m, ...], flattened to [m, p]; float32 rounds its entries by about as much.
+        matrix: [m, ...], flattened to [m, p]; float32 entries are rounded by about as much.
 
     Returns:
         [k], k = min(m, p), descending.
@@ -136,27 +136,30 @@ def gram_singular_values(matrix: Tensor) -> Tensor:
         AuditError: if the matrix is empty, NaN or infinite.
     """
     rows = _usable(matrix)
-    rows = rows if rows.shape[0] <= rows.shape[1] else rows.T
     largest = rows.abs().max()
     if largest == 0:
-        return rows.new_zeros(len(rows))
-    rows = rows / largest  # squares neither overflow nor vanish
+        return largest.new_zeros(min(rows.shape), dtype=torch.float64)
+    rows = (rows if rows.shape[0] <= rows.shape[1] else rows.T).double()
+    extreme = not 1e-100 < largest < 1e100  # squares would overflow or vanish
+    scale = float(largest) if extreme else 1.0
+    if extreme:
+        rows = rows / scale
     eigenvalues = torch.linalg.eigvalsh(rows @ rows.T).flip(0)
     unresolved = len(rows) * torch.finfo(torch.float64).eps * eigenvalues[0]
-    sigma: Tensor = largest * eigenvalues.where(eigenvalues > unresolved, 0).sqrt()
+    sigma: Tensor = scale * eigenvalues.where(eigenvalues > unresolved, 0).sqrt()
     return sigma
 
 
 def _singular_values(matrix: Tensor) -> Tensor:
-    sigma: Tensor = torch.linalg.svdvals(_usable(matrix))
+    sigma: Tensor = torch.linalg.svdvals(_usable(matrix).double())
     return sigma
 
 
 def _usable(matrix: Tensor) -> Tensor:
-    """The matrix [m, p] in float64."""
+    """The matrix as [m, p]."""
     if matrix.ndim < 2 or matrix.numel() == 0 or not matrix.isfinite().all():
         raise AuditError(
             f"effective rank needs a matrix [m, ...] of finite values, not empty, got shape "
             f"{list(matrix.shape)}: measure a run that did not diverge"
         )
-    return matrix.detach().flatten(1).double()
+    return matrix.detach().flatten(1)

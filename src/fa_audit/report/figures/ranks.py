@@ -19,8 +19,8 @@ from fa_audit.report.figures.marks import (
     short,
     spread,
 )
-from fa_audit.report.html import Html, table
-from fa_audit.report.material import Material, mean, numbers
+from fa_audit.report.html import Child, Html, table
+from fa_audit.report.material import Material, Missing, mean, numbers
 from fa_audit.report.names import configuration_title, place_title
 from fa_audit.report.style import rule_colour
 
@@ -78,9 +78,10 @@ class Course:
         }
 
 
-def rank_figures(material: Material) -> dict[str, list[Figure]]:
+def rank_figures(material: Material) -> dict[str, list[Figure | Missing]]:
     """A heading with a figure for each object that was measured; nothing where none was."""
-    figures = [figure for name in _OF if (figure := _figure(material, name)) is not None]
+    found = (_figure(material, name) for name in _OF)
+    figures: list[Figure | Missing] = [figure for figure in found if figure is not None]
     return {"Effective rank": figures} if figures else {}
 
 
@@ -199,7 +200,7 @@ def _table(
     material: Material, name: str, ids: Sequence[str], layers: Sequence[str], title: str
 ) -> Html:
     """A row for each configuration, layer and moment, a column for each definition."""
-    rows = []
+    rows: list[list[Child]] = []
     for id in ids:
         for layer in layers:
             for moment in MOMENTS:
