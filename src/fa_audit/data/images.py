@@ -32,15 +32,14 @@ class Images:
         """The same images on another device."""
         return Images(self.pixels.to(device), self.labels.to(device))
 
-    def fingerprint(self) -> str:
-        """Name the split by its content, whatever the order and the container of its records.
+    def digests(self) -> list[bytes]:
+        """Name every image by its content, label included.
 
-        SHA-256(sort(SHA-256(record_1), …, SHA-256(record_n))), the sorted 32-byte digests joined.
-        A record is what CIFAR-10's binary layout stores: one byte of label, then all of R, of G
-        and of B, each row by row (3,073 bytes for 32 × 32 pixels).
+        SHA-256 of the record that CIFAR-10's binary layout stores: one byte of label, then all of
+        R, of G and of B, each row by row (3,073 bytes for 32 × 32 pixels).
 
         Returns:
-            64 hexadecimal digits, equal for equal multisets of labelled images.
+            32 bytes for each image, in their order.
         """
         digests: list[bytes] = []
         for pixels, labels in zip(
@@ -49,7 +48,17 @@ class Images:
             planes = pixels.permute(0, 3, 1, 2).flatten(1)
             records = torch.cat((labels.to(torch.uint8)[:, None], planes), dim=1).cpu().numpy()
             digests.extend(hashlib.sha256(record).digest() for record in records)
-        return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+        return digests
+
+    def fingerprint(self) -> str:
+        """Name the split by its content, whatever the order and the container of its records.
+
+        SHA-256(sort(SHA-256(record_1), …, SHA-256(record_n))), the sorted digests joined.
+
+        Returns:
+            64 hexadecimal digits, equal for equal multisets of labelled images.
+        """
+        return hashlib.sha256(b"".join(sorted(self.digests()))).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
