@@ -125,14 +125,15 @@ def _of_rule(rule: RuleAssociation) -> str:
 
 
 def _table(found: Sequence[Association]) -> Iterator[str]:
-    rows = [HEAD, *map(_row, found)]
+    rows = [HEAD, *map(table_row, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
 
 
-def _row(one: Association) -> tuple[str, ...]:
+def table_row(one: Association) -> tuple[str, ...]:
+    """One association as the cells under `HEAD`."""
     points = (one.between, one.within, one.adjusted)
     return (
         one.similarity,

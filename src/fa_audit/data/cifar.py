@@ -93,7 +93,7 @@ def find_cifar10() -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa-audit"
+    cache = _cache()
     # Imported late, here and below: it takes seconds that the stand-in need not wait for.
     from torchvision.datasets import CIFAR10
 
@@ -105,6 +105,17 @@ def find_cifar10() -> Path:
             f"archive in a folder and name that folder in {FOLDER_VARIABLE}."
         ) from error
     return cache
+
+
+def cifar10_at_hand() -> Path | None:
+    """The folder that `find_cifar10` would name, if that needs no download; else None."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    folder = Path(named) if named else _cache()
+    return folder if named or (folder / PYTHON_FOLDER).is_dir() else None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa-audit"
 
 
 def _read(folder: Path) -> dict[str, Images]:
