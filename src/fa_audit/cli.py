@@ -25,6 +25,7 @@ examples:
   fa-audit run reproductions/lance_kieu_2026 --data ~/data --out out    train every cell once
   fa-audit judge reproductions/lance_kieu_2026     claims × ledger → verdicts, without training
   fa-audit report reproductions/lance_kieu_2026    one HTML page with every verdict and figure
+  fa-audit associate reproductions/lance_kieu_2026 does similarity to BP go with accuracy?
   fa-audit check fa_audit.conformance.own:adapter  the checks, on fa-audit's own layers
   fa-audit rules                                   the learning rules
   fa-audit COMMAND --help                          more about one command
@@ -45,7 +46,12 @@ with exit code 1 if any verdict, estimate or record behind it differs, shown or 
 REPORT_HELP = """\
 Derives every verdict as `judge` does and writes DIR/report/index.html, one page that needs neither
 network nor anything beside it, and its figures as PNG and SVG in DIR/report/figures. Nothing is
-trained; what the ledger does not hold yet is named on the page."""
+trained; what the ledger does not hold yet is named on the page. The ledger holds numbers only:
+images are shown where the data set is at hand."""
+
+ASSOCIATE_HELP = """\
+How accuracy goes with similarity to a reference, over all runs that the study compares with it:
+between rules, within them, and with settings held fixed, with intervals. Association only."""
 
 CHECK_HELP = """\
 Holds an implementation of feedback layers, yours or another's, to named checks: an adapter says how
@@ -154,9 +160,41 @@ def _parser() -> argparse.ArgumentParser:
         help="folder to write to, whose ledger is used where it has one (default: STUDY)",
     )
     report.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with CIFAR-10, to show the images that channels answer to (default: "
+        "FA_AUDIT_DATA, else an earlier download, else no images)",
+    )
+    instead = report.add_mutually_exclusive_group()
+    instead.add_argument(
         "--markdown", action="store_true", help="print a summary for a pull request instead"
     )
+    instead.add_argument(
+        "--figure",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="write one figure alone instead, such as DIR/accuracy.png or DIR/controls.svg; may be "
+        "given several times",
+    )
     report.set_defaults(command=_report)
+
+    associate = commands.add_parser(
+        "associate",
+        help="accuracy against similarity to a reference",
+        description=ASSOCIATE_HELP,
+        formatter_class=layout,
+    )
+    associate.add_argument("study", type=Path, metavar="STUDY", help="folder with a study.toml")
+    associate.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder with the ledger (default: STUDY)"
+    )
+    associate.add_argument(
+        "--reference", metavar="ID", default="bp", help="the configuration (default: bp)"
+    )
+    associate.add_argument("--csv", action="store_true", help="print the runs as CSV instead")
+    associate.set_defaults(command=_associate)
 
     check = commands.add_parser(
         "check",
@@ -205,13 +243,16 @@ def _add_execution(parser: argparse.ArgumentParser, default_out: str | None) -> 
 
 
 def _quick(options: argparse.Namespace) -> int:
+    from fa_audit.report import make_report, write_report
+
     folder = Path(__file__).parent / "quick"
     options.study, options.seeds, options.only, options.data = folder, None, [], None
     _train(options)
     options.record, options.markdown = True, False
     options.headlines, options.reasons = False, False
     code = _judge(options)
-    page = _write_report(folder, options.out, [f"fa-audit quick --out {options.out}"])
+    report = make_report(folder, options.out, [f"fa-audit quick --out {options.out}"])
+    page = write_report(report, options.out / "report")
     print(f"Ledger, weights and verdicts are in {options.out}, the report is {page}.")
     return code
 
@@ -292,21 +333,40 @@ def _judge(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fa_audit.report import make_report, markdown_report
+    from fa_audit.report import make_report, markdown_report, write_figure, write_report
 
+    report = make_report(options.study, options.out, data=options.data)
     if options.markdown:
-        print(markdown_report(make_report(options.study, options.out)))
+        print(markdown_report(report))
+    elif options.figure:
+        for file in options.figure:
+            write_figure(report, file)
     else:
-        page = _write_report(options.study, options.out)
+        page = write_report(report, (options.out or _folder(options.study)) / "report")
         print(f"The report is {page}, its figures are in {page.parent / 'figures'}.")
     return 0
 
 
-def _write_report(study: Path, out: Path | None, commands: Sequence[str] = ()) -> Path:
-    from fa_audit.report import make_report, write_report
+def _associate(options: argparse.Namespace) -> int:
+    from fa_audit.audit.association import associate
+    from fa_audit.audit.association_text import association_text
+    from fa_audit.audit.gather import gather
+    from fa_audit.audit.paired_runs import to_csv
+    from fa_audit.study.spec import load_study
 
-    folder = out or _folder(study)
-    return write_report(make_report(study, out, commands), folder / "report")
+    study = load_study(options.study)
+    if options.reference not in study.configurations:
+        raise AuditError(
+            f"--reference {options.reference}: there is no such configuration; choose from: "
+            f"{', '.join(study.configurations)}"
+        )
+    evidence = gather(study, options.out or _folder(options.study))
+    associations = associate(evidence, options.reference)
+    if options.csv:
+        print(to_csv(associations.paired.runs), end="")
+    else:
+        print(association_text(associations))
+    return 0
 
 
 def _folder(study: Path) -> Path:

@@ -1,11 +1,14 @@
 """The invented report, built once for all tests that look at it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fa_audit.data.cifar import FOLDER_VARIABLE
 from fa_audit.report import Report, make_report, write_report
-from report.invented import write_study
+from fa_audit.report.pictures import Pictures
+from report.invented import IMAGES, write_study
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +22,11 @@ def invented_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def invented_report(invented_study: Path) -> Report:
-    """The report of that study, not written yet."""
-    return make_report(invented_study, commands=["fa-audit report <STUDY>"])
+    """The report of that study, with its images at hand, not written yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(FOLDER_VARIABLE, raising=False)
+        report = make_report(invented_study, commands=["fa-audit report <STUDY>"])
+    return replace(report, material=replace(report.material, pictures=Pictures(IMAGES, 24)))
 
 
 @pytest.fixture(scope="session")

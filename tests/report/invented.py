@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from fa_audit.data import draw_shapes
 from fa_audit.data.cifar import FINGERPRINTS
-from fa_audit.study.cells import Cell, RunCell, study_cells
+from fa_audit.measure.exemplars import brightness_and_contrast
+from fa_audit.study.cells import Cell, ChannelCell, CostCell, RunCell, study_cells
 from fa_audit.study.ledger import Ledger, Record
 from fa_audit.study.spec import Study, load_study
 
@@ -16,6 +19,9 @@ LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 LEVELS = {"bp": 75.0, "fa_random": 30.0, "fa_toeplitz": 36.0, "usf_init": 73.0, "usf_sn": 74.5}
 ANGLES = {"bp": 0.0, "fa_random": 88.0, "fa_toeplitz": 85.0, "usf_init": 46.0, "usf_sn": 30.0}
 MARKUP = """<script>document.title = "taken over"</script> & "quoted" <b>'bold'</b>"""
+
+IMAGES = draw_shapes(train=10, test=30)
+"""What stands in for the images of the invented study."""
 
 STUDY = """\
 name = "invented"
@@ -41,6 +47,18 @@ pairs = [
     "untrained~bp",
     "bp~bp.shuffled",
 ]
+
+[channels]
+of = ["usf_sn", "untrained"]
+class = "star"
+layers = ["conv2"]
+channels = 2
+images = 4
+groups = { round = ["disc", "ring"] }
+
+[cost]
+of = ["fa_random"]
+repeats = 2
 
 [[configurations]]
 rule = "bp"
@@ -179,6 +197,19 @@ target = 0.5
 margin = 0.05
 
 [[claims]]
+id = "round-exemplars"
+kind = "range"
+statement = "uSF SN shows round things"
+where = "Figure 6"
+read = "prose"
+unit = "images"
+of = "usf_sn.channels"
+measure = "exemplar_classes/conv2/absolute"
+at = "round"
+low = 4
+high = 8
+
+[[claims]]
 id = "long-training"
 kind = "value"
 statement = "uSF Init after 50 epochs"
@@ -270,6 +301,10 @@ def _record(cell: Cell, diverged: bool) -> Record:
     series: dict[str, Any] = {}
     if isinstance(cell, RunCell):
         measurements, series = _run(cell, draw, diverged)
+    elif isinstance(cell, ChannelCell):
+        measurements, series = _channels(cell, draw)
+    elif isinstance(cell, CostCell):
+        measurements = _cost(draw)
     else:
         measurements = _comparison(cell.id, draw)
     return Record(
@@ -354,3 +389,50 @@ def _comparison(id: str, draw: np.random.Generator) -> dict[str, Any]:
         for j, column in enumerate(LAYERS)
     }
     return {"cka/all": _measured("1", values), "cka/both-right": _measured("1", values)}
+
+
+def _channels(
+    cell: ChannelCell, draw: np.random.Generator
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The exemplars of two channels: four test images each, drawn."""
+    settings, test = cell.settings, IMAGES.test
+    digests = [digest.hex()[:16] for digest in test.digests()]
+    measurements: dict[str, Any] = {}
+    series: dict[str, Any] = {}
+    for layer in settings.layers:
+        series[layer] = {}
+        for form in ("absolute", "signed"):
+            places = [draw.permutation(len(test))[: settings.images] for _ in range(2)]
+            shown = torch.tensor(np.concatenate(places))
+            labels = test.labels[shown].tolist()
+            counts = {name: float(labels.count(i)) for i, name in enumerate(IMAGES.classes)}
+            round_ones = sum(counts[name] for name in settings.groups["round"])
+            tones = brightness_and_contrast(test.pixels[shown, 4:28, 4:28])
+            measurements |= {
+                f"exemplar_classes/{layer}/{form}": _measured(
+                    "images", {**counts, "round": round_ones}
+                ),
+                f"exemplar_brightness/{layer}/{form}": _measured(
+                    "1", {"exemplars": tones[0].mean().item()}
+                ),
+                f"exemplar_contrast/{layer}/{form}": _measured(
+                    "1", {"exemplars": tones[1].mean().item()}
+                ),
+            }
+            series[layer][form] = {
+                "importance": list(np.linspace(1, 0, 64)),
+                "channels": [0, 1],
+                "exemplars": [of.tolist() for of in places],
+                "digests": [[digests[i] for i in of] for of in places],
+            }
+    return measurements, {"channels": series}
+
+
+def _cost(draw: np.random.Generator) -> dict[str, Any]:
+    return {
+        "cost/stored": _measured("numbers", {"total": 1000.0}),
+        "cost_ratio/multiply_adds": _measured("1", {"total": 1.7}),
+        "cost_ratio/kept": _measured("1", {"total": 38.0}),
+        "cost_ratio/peak_memory": _measured("1", {"total": 3.4}),
+        "cost_ratio/seconds": _measured("1", {"median": 1.6 + draw.normal(0, 0.05)}),
+    }

@@ -84,10 +84,10 @@ def numbers(page: Any) -> list[float]:
 def test_headlines_are_shown_first_and_all_claims_on_request(opened: Opener) -> None:
     with opened() as page:
         assert len(shown(page)) == 2
-        assert page.inner_text("#shown") == "The 2 headline claims of 16."
+        assert page.inner_text("#shown") == "The 2 headline claims of 17."
         page.click("#show-all")
-        assert len(shown(page)) == 16
-        assert page.inner_text("#shown") == "16 of 16 claims."
+        assert len(shown(page)) == 17
+        assert page.inner_text("#shown") == "17 of 17 claims."
         assert not page.is_visible("#show-all")
 
 
@@ -146,7 +146,7 @@ def test_filtering_by_rule_measure_and_words(opened: Opener) -> None:
         page.fill("#filter-text", "CONV2/conv1")
         assert shown(page) == ["uSF SN: CKA with BP, conv2/conv1"]
         page.fill("#filter-text", "no such words")
-        assert page.inner_text("#shown") == "0 of 16 claims."
+        assert page.inner_text("#shown") == "0 of 17 claims."
         page.click("#filter-clear")
         assert len(shown(page)) == 2
 
@@ -220,7 +220,7 @@ def test_figures_are_not_scaled_down_on_a_phone(opened: Opener) -> None:
 
 def test_without_scripts_everything_can_be_read(opened: Opener) -> None:
     with opened(java_script_enabled=False) as page:
-        assert page.locator("#claims-table tbody tr").count() == len(shown(page)) == 16
+        assert page.locator("#claims-table tbody tr").count() == len(shown(page)) == 17
         assert not page.is_visible("#filter-rule")
         page.locator("details.card > summary").first.click()
         assert page.locator("details.card[open] .reason").first.is_visible()
@@ -231,7 +231,7 @@ def test_paper_shows_everything_in_light_colours(opened: Opener) -> None:
         page.emulate_media(media="print", color_scheme="dark")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator("details:not([open])").count() == 0
-        assert len(shown(page)) == 16
+        assert len(shown(page)) == 17
         assert not page.is_visible("nav")
         ink = page.evaluate("getComputedStyle(document.body).color")
         assert ink == "rgb(32, 36, 42)"

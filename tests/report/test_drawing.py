@@ -50,7 +50,7 @@ def test_ids_of_two_panels_do_not_collide_and_are_all_defined() -> None:
 def test_files_are_the_same_every_time(tmp_path: Path) -> None:
     figure = Figure("name", "Title", "Caption", [PANEL] * 3, 2, Html(""))
     for folder in ("a", "b"):
-        write_files(figure, tmp_path / folder)
+        write_files(figure, tmp_path / folder / "name.png", tmp_path / folder / "name.svg")
     for file in ("name.png", "name.svg"):
         one, other = ((tmp_path / folder / file).read_bytes() for folder in "ab")
         assert one == other

@@ -35,8 +35,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def test_without_any_record_the_page_says_what_is_missing(empty: Report) -> None:
     page = page_of(empty)
-    assert "0 of 44 declared" in page
-    assert "44 of 44 declared runs and comparisons are missing" in page
+    assert "0 of 52 declared" in page
+    assert "52 of 52 declared runs and comparisons are missing" in page
 
 
 def test_without_any_record_no_figure_is_drawn(empty: Report) -> None:
@@ -89,7 +89,7 @@ def test_verdicts_other_than_those_recorded_are_named(tmp_path: Path) -> None:
     (tmp_path / "verdicts.json").write_text('{"verdicts": []}', encoding="utf-8")
     report = make_report(tmp_path)
     sentences = list(flag_sentences(report.material, report.changes))
-    assert sentences[-1].startswith("16 verdicts differ from those recorded in verdicts.json: ")
+    assert sentences[-1].startswith("17 verdicts differ from those recorded in verdicts.json: ")
 
 
 def test_an_output_folder_is_used_where_it_has_a_ledger(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ from fa_audit.report.names import (
             "FA (Random) grid, lr 0.001, σ 0.01",
         ),
         ("usf_sn.learning_rate=1e-05.norm=spectral", "uSF SN, lr 1e-05, norm spectral"),
+        ("fa_random.channels", "FA (Random), channels"),
+        ("untrained.channels", "untrained, channels"),
+        ("usf_sn.cost", "uSF SN, cost of a step"),
+        ("bp+muon", "BP + Muon"),
+        ("fa+bn+muon", "FA + BN + Muon"),
+        ("fa+muon.learning_rate=0.01", "FA + Muon, lr 0.01"),
     ],
 )
 def test_subjects(id: str, title: str) -> None:
@@ -38,6 +44,7 @@ def test_a_side_without_what_is_done_to_it() -> None:
         "bp",
         "a.lr=0.1",
     ]
+    assert [base(one) for one in ("fa+muon.channels", "bp.cost")] == ["fa+muon", "bp"]
 
 
 @pytest.mark.parametrize(
@@ -52,11 +59,19 @@ def test_measures_and_places() -> None:
     assert measure_title("cka/all") == "CKA, all images"
     assert measure_title("local_angle/end") == "local angle, after training"
     assert measure_title("channel_count") == "channel count"
+    assert measure_title("exemplar_brightness/conv2/signed") == (
+        "brightness of exemplars, conv2, importance with sign"
+    )
+    assert measure_title("cost/stored") == "stored feedback"
+    assert measure_title("effective_rank/error/start") == "effective rank, error, before training"
+    assert place_title("test-set") == "of all test images"
     assert place_title("fc3/fc3") == "fc3"
     assert place_title("fc3/conv1") == "fc3 with conv1"
 
 
 def test_ids_in_sentences_become_titles_and_nothing_else_does() -> None:
+    parts = with_titles("fa and fa+muon, not fa-x", ["fa", "fa+muon"])
+    assert parts == "FA and FA + Muon, not fa-x"
     sentence = "Least surely fa_toeplitz − bp = 3.2; bp. Not bpx, nor fa_toeplitz~bp."
     assert with_titles(sentence, ["bp", "fa_toeplitz"]) == (
         "Least surely FA (Toeplitz) − BP = 3.2; BP. Not bpx, nor fa_toeplitz~bp."

@@ -144,6 +144,9 @@ def test_every_picture_says_in_numbers_what_it_shows(page: Page) -> None:
         "cka-all",
         "cka-both-right",
         "accuracy-against-similarity",
+        "exemplars",
+        "exemplar-classes",
+        "cost",
     ],
 )
 def test_figures_stand_in_the_page_and_beside_it(
@@ -158,12 +161,18 @@ def test_figures_stand_in_the_page_and_beside_it(
 def test_what_cannot_be_shown_is_named(page: Page) -> None:
     assert "CKA on images that only the reference gets right" in page.text
     assert "No comparison of this study has measured it." in page.text
-    assert "holds no channel importance and no exemplars" in page.text
+
+
+def test_no_address_of_a_measure_stands_where_a_title_belongs(page: Page) -> None:
+    assert "classes of exemplars, conv2, importance without sign" in page.text
+    assert "uSF SN ~ BP: CKA, all images, 4 cells" in page.text
+    for address in ("exemplar_", "cost_ratio", ".channels", "usf_sn~bp", "cka/all", "cka-usf_sn"):
+        assert address not in page.text, address
 
 
 def test_gaps_are_named_first(page: Page) -> None:
     text = re.sub(r"\s+", " ", page.text)
-    assert "1 of 44 declared runs and comparisons are missing: uSF Init seed 2." in text
+    assert "1 of 52 declared runs and comparisons are missing: uSF Init seed 2." in text
     assert "Runs that diverged, counted like the others: FA (Random) (seed 1)." in text
     assert "above that of guessing" in text
     assert text.index("are missing") < text.index("BP: test accuracy")

@@ -3,6 +3,12 @@
 ``fa-audit report STUDY`` writes it.
 """
 
-from fa_audit.report.writing import Report, make_report, markdown_report, write_report
+from fa_audit.report.writing import (
+    Report,
+    make_report,
+    markdown_report,
+    write_figure,
+    write_report,
+)
 
-__all__ = ["Report", "make_report", "markdown_report", "write_report"]
+__all__ = ["Report", "make_report", "markdown_report", "write_figure", "write_report"]

@@ -1,9 +1,11 @@
 """A claim's card: what is claimed, what our runs say, how it was tested, what would change that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fa_audit.audit import Verdict
 from fa_audit.audit.claims import Claim, EquivalenceClaim, MeasuredClaim, RangeClaim, SingleClaim
+from fa_audit.audit.matrices import summarise_matrices
 from fa_audit.audit.wording import show, span
 from fa_audit.report.claims_table import anchor, badge, ours_text, published_text
 from fa_audit.report.html import Child, Html, table, tag
@@ -29,7 +31,7 @@ def claim_card(verdict: Verdict, material: Material) -> Html:
     return tag(
         "details",
         tag("summary", tag("span", claim.statement, class_="statement"), badge(verdict.word)),
-        tag("p", with_titles(verdict.reason, claim.subjects), class_="reason"),
+        tag("p", _reason(claim, verdict), class_="reason"),
         tag(
             "div",
             strip and tag("figure", strip, tag("figcaption", _key(claim, verdict))),
@@ -42,6 +44,25 @@ def claim_card(verdict: Verdict, material: Material) -> Html:
         id=anchor(verdict.claim),
         class_="card",
     )
+
+
+def _reason(claim: Claim, verdict: Verdict) -> str:
+    """Why the verdict is what it is, with titles in place of ids."""
+    text = with_titles(verdict.reason, claim.subjects)
+    if not isinstance(claim, MeasuredClaim):
+        return text
+    written = f"{measure_title(claim.measure)}, {place_title(claim.at)}"
+    return text.replace(f"{claim.measure} at {claim.at}", written)
+
+
+def matrix_title(cells: Sequence[Verdict], material: Material) -> str:
+    """What the cards of a matrix are about, and how they came out together."""
+    (summary,) = summarise_matrices(cells)
+    claim = material.claim[summary.farthest or cells[0].claim]
+    assert isinstance(claim, MeasuredClaim)
+    subjects = ", ".join(map(subject_title, claim.subjects))
+    title = f"{subjects}: {measure_title(claim.measure)}"
+    return str(replace(summary, matrix=title, farthest=place_title(claim.at)))
 
 
 def _facts(claim: Claim, verdict: Verdict, material: Material) -> Iterator[Html]:

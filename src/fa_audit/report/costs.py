@@ -1,4 +1,4 @@
-"""What a training step costs under each rule, counted from the layers, and how long runs took."""
+"""What a training step costs, counted from the layers, and how long runs took."""
 
 import math
 

@@ -7,8 +7,9 @@ side as fit.
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -17,15 +18,13 @@ from matplotlib.figure import Figure as Canvas
 
 from fa_audit.report.html import Html, escape
 from fa_audit.report.style import MATPLOTLIB, drawn_variables
+from fa_audit.study.files import write_atomically
 
 SIZE = (3.4, 2.5)
 """Inches; a panel of this width is 326 pixels wide in a page."""
 
-BOTTOM, TOP = 0.45, 0.3
-"""Inches below the axes, for ticks and label, and above them, for the title."""
-
-NAMES = 0.95
-"""Inches for the names of lines at their right ends."""
+TOP = 0.3
+"""Inches above the axes, for the title."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Panel:
         height: Inches.
         left: Inches left of the axes, for their labels.
         right: Inches right of them, for the names of lines.
+        bottom: Inches below them, for ticks and label.
     """
 
     alt: str
@@ -45,6 +45,7 @@ class Panel:
     height: float = SIZE[1]
     left: float = 0.55
     right: float = 0.14
+    bottom: float = 0.45
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,30 @@ def panel_svg(panel: Panel, prefix: str) -> Html:
     return _for_page(buffer.getvalue(), panel.alt, prefix)
 
 
-def write_files(figure: Figure, folder: Path) -> None:
-    """Write the whole figure as NAME.svg and NAME.png, on white ground."""
-    folder.mkdir(parents=True, exist_ok=True)
+FORMATS = ("png", "svg")
+
+
+def write_files(figure: Figure, *files: Path) -> None:
+    """Write the whole figure, on white ground; its metadata say what it shows.
+
+    Args:
+        figure: What to draw, once for all files.
+        *files: Each ends with one of `FORMATS`.
+
+    Raises:
+        AuditError: A file cannot be written.
+    """
+    words = {"Title": figure.title, "Description": figure.alt}
     with matplotlib.rc_context(MATPLOTLIB):
         canvas = _canvas(figure.panels, figure.columns)
-        for format, metadata in (
-            ("svg", {**_metadata(figure.alt), "Title": figure.title}),
-            ("png", {"Title": figure.title, "Description": figure.alt}),
-        ):
-            canvas.savefig(folder / f"{figure.name}.{format}", facecolor="white", metadata=metadata)
+        for file in files:
+            write = partial(
+                canvas.savefig,
+                format=file.suffix.removeprefix("."),
+                metadata=words if file.suffix == ".png" else _metadata(figure.alt) | words,
+                facecolor="white",
+            )
+            write_atomically(file, write)
 
 
 def _canvas(panels: Sequence[Panel], columns: int) -> Canvas:
@@ -107,14 +122,14 @@ def _canvas(panels: Sequence[Panel], columns: int) -> Canvas:
     canvas = Canvas(figsize=(across, down))
     for i, panel in enumerate(panels):
         left = width * (i % columns) + panel.left
-        bottom = down - height * (i // columns + 1) + BOTTOM
-        size = (width - panel.left - panel.right, height - BOTTOM - TOP)
+        bottom = down - height * (i // columns + 1) + panel.bottom
+        size = (width - panel.left - panel.right, height - panel.bottom - TOP)
         box = (left / across, bottom / down, size[0] / across, size[1] / down)
         panel.draw(canvas.add_axes(box))
     return canvas
 
 
-def _metadata(alt: str) -> Mapping[str, str | None]:
+def _metadata(alt: str) -> dict[str, str | None]:
     return {"Date": None, "Creator": None, "Description": alt}
 
 

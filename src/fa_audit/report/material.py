@@ -4,14 +4,17 @@ Nothing here computes a statistic; that is done where verdicts are derived.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from fa_audit.audit import Claims, Evidence, Verdict
+from fa_audit.audit.association import Associations, associate
 from fa_audit.audit.claims import Claim, MeasuredClaim, PropertyClaim, SingleClaim
-from fa_audit.report.names import base
+from fa_audit.report.names import base, is_control, sides
+from fa_audit.report.pictures import Pictures
 from fa_audit.study.ledger import Record
 from fa_audit.study.spec import Study
 
@@ -41,6 +44,8 @@ class Material:
     claims: Claims
     evidence: Evidence
     verdicts: Sequence[Verdict]
+    pictures: Pictures | None = None
+    """The study's test images, where they are at hand."""
 
     @cached_property
     def claim(self) -> Mapping[str, Claim]:
@@ -49,12 +54,17 @@ class Material:
 
     @cached_property
     def configurations(self) -> tuple[str, ...]:
-        """The configurations called after their rule: the study itself, without its variants.
+        """The study itself, without grids and variants.
 
-        All of them, where none is called so.
+        A variant has another name than its rule, while another configuration is called after it,
+        such as "usf_sn-spectral" beside "usf_sn". What is added to a configuration, as in
+        "bp+muon", makes no variant of it.
         """
-        ids = tuple(self.study.configurations)
-        return tuple(id for id in ids if id == self.rule(id)) or ids
+        ids = tuple(id for id in self.study.configurations if id not in self.grid)
+        rules = {id: self.rule(id) for id in ids}
+        return tuple(
+            id for id, rule in rules.items() if id.partition("+")[0] == rule or rule not in ids
+        )
 
     @cached_property
     def grid(self) -> tuple[str, ...]:
@@ -79,12 +89,37 @@ class Material:
             by_seed[seed] for by_seed in self.evidence.records.values() for seed in sorted(by_seed)
         )
 
+    def line(self, id: str) -> int:
+        """Which of the configurations of its rule one is: 0 for the first."""
+        rule = self.rule(id)
+        alike = [other for other in self.study.configurations if self.rule(other) == rule]
+        return alike.index(base(id))
+
+    @cached_property
+    def reference(self) -> str:
+        """The configuration with which most others are compared; "bp" where none is."""
+        columns = Counter(sides(id)[1] for id in self.comparisons if not is_control(id))
+        return columns.most_common(1)[0][0] if columns else "bp"
+
+    @cached_property
+    def associations(self) -> Associations:
+        """How accuracy goes with similarity to the reference."""
+        return associate(self.evidence, self.reference)
+
+    @cached_property
+    def data_title(self) -> str:
+        """The data set, as the records call it."""
+        titles = dict.fromkeys(
+            str(record.provenance.get("data", {}).get("title", "")) for record in self.records
+        )
+        return ", ".join(filter(None, titles)) or self.evidence.data
+
     def runs(self, id: str) -> Mapping[int, Record]:
         """Seed → record of a configuration or comparison."""
         return self.evidence.records.get(id, {})
 
     def rule(self, side: str) -> str:
-        """The rule of a configuration, or of a side of a comparison; empty for an untrained one."""
+        """The rule of a configuration, measurement or side; empty for an untrained network."""
         by_seed = self.study.configurations.get(base(side))
         return next(iter(by_seed.values())).rule if by_seed else ""
 

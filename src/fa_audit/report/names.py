@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from fa_audit.rules import RULES
 from fa_audit.study.pairs import OTHER_SEED, SHUFFLED, UNTRAINED
+from fa_audit.study.spec import CHANNELS, COST
 
 _MEASURES = {
     "test_accuracy": "test accuracy",
@@ -19,7 +20,26 @@ _MEASURES = {
     "cka": "CKA",
     "subset_size": "images in a subset",
     "test_accuracy_per_class": "test accuracy by class",
+    "exemplar_classes": "classes of exemplars",
+    "exemplar_brightness": "brightness of exemplars",
+    "exemplar_contrast": "contrast of exemplars",
+    "cost": "cost of a step",
+    "cost/parameters": "parameters",
+    "cost/stored": "stored feedback",
+    "cost/made": "feedback made",
+    "cost/operations": "operations that make feedback",
+    "cost/forward": "multiply-adds, forward",
+    "cost/sent": "multiply-adds, error sent down",
+    "cost/weight_gradient": "multiply-adds, weight gradient",
+    "cost_ratio": "cost beside the reference",
+    "cost_ratio/multiply_adds": "multiply-adds beside the reference",
+    "cost_ratio/kept": "parameters and stored feedback beside the reference",
+    "cost_ratio/seconds": "time of a step beside the reference",
+    "cost_ratio/peak_memory": "peak memory beside the reference",
+    "step_seconds": "time of a step",
+    "peak_memory": "peak memory of a step",
 }
+"""Measures, up to their first slash or whole, that their own words would not say plainly."""
 
 _GRID = "grid-"
 _SETTING = re.compile(r"\.([a-z_]+)=(.+?)(?=\.[a-z_]+=|$)")
@@ -35,22 +55,42 @@ _DETAILS = {
     "end": "after training",
     "best-validation": "best validation epoch",
     "last": "last epoch",
+    "absolute": "importance without sign",
+    "signed": "importance with sign",
+    "exemplars": "of the exemplars",
+    "test-set": "of all test images",
+    "difference": "of the exemplars − of all test images",
+    "total": "whole network",
+    "own": "its own",
+    "reference": "the reference's",
 }
 
-_SUFFIXES = {OTHER_SEED: "other seed", SHUFFLED: "shuffled images"}
+_SUFFIXES = {
+    OTHER_SEED: "other seed",
+    SHUFFLED: "shuffled images",
+    CHANNELS: "channels",
+    COST: "cost of a step",
+}
+
+_PARTS = {"fa": "FA", "muon": "Muon", "bn": "BN"}
+"""Parts of ids such as "fa+muon" that are no rules, as they are usually written."""
 
 
 def configuration_title(id: str) -> str:
     """A configuration: the rule's name where it is called after its rule, its own name else.
 
-    Settings that a grid varied are written out: "FA (Random) grid, lr 0.001, σ 0.01".
+    What was added to a rule stands behind it: "BP + Muon". Settings that a grid varied are written
+    out: "FA (Random) grid, lr 0.001, σ 0.01".
     """
     name = grid_name(id)
     settings = "".join(f", {SETTINGS.get(key, key)} {value}" for key, value in _SETTING.findall(id))
-    rule = RULES.get(name.removeprefix(_GRID))
-    if rule is None:
-        return name + settings
-    return f"{rule.title} grid{settings}" if name.startswith(_GRID) else rule.title + settings
+    grid = " grid" if name.startswith(_GRID) else ""
+    return " + ".join(map(_part_title, name.removeprefix(_GRID).split("+"))) + grid + settings
+
+
+def _part_title(part: str) -> str:
+    rule = RULES.get(part)
+    return _PARTS.get(part, part) if rule is None else rule.title
 
 
 def grid_name(id: str) -> str:
@@ -65,8 +105,10 @@ def sides(comparison: str) -> tuple[str, str]:
 
 
 def base(side: str) -> str:
-    """The configuration a side is of, without what is done to it."""
-    return side.removesuffix(OTHER_SEED).removesuffix(SHUFFLED)
+    """The configuration that a side or a measurement is of, without what is done to it."""
+    for suffix in _SUFFIXES:
+        side = side.removesuffix(suffix)
+    return side
 
 
 def is_control(comparison: str) -> bool:
@@ -75,7 +117,7 @@ def is_control(comparison: str) -> bool:
 
 
 def subject_title(subject: str) -> str:
-    """A configuration or a comparison, such as "FA (Random) ~ BP, other seed"."""
+    """A configuration, comparison or measurement, such as "FA (Random) ~ BP, other seed"."""
     return " ~ ".join(_side_title(side) for side in subject.split("~"))
 
 
@@ -100,16 +142,18 @@ def _term_title(term: str) -> str:
 def with_titles(text: str, subjects: Sequence[str]) -> str:
     """A sentence with the titles of these subjects in place of their ids."""
     for subject in sorted(subjects, key=len, reverse=True):
-        id = rf"(?<![\w~.]){re.escape(subject)}(?![\w~]|\.\w)"
+        id = rf"(?<![\w~.+=-]){re.escape(subject)}(?![\w~+=-]|\.\w)"
         text = re.sub(id, subject_title(subject).replace("\\", r"\\"), text)
     return text
 
 
 def measure_title(measure: str) -> str:
     """A measure, such as "CKA, all images" for "cka/all"."""
-    name, _, detail = measure.partition("/")
+    name, *details = measure.split("/")
+    if measure in _MEASURES:
+        return _MEASURES[measure]
     title = _MEASURES.get(name, name.replace("_", " "))
-    return f"{title}, {_DETAILS.get(detail, detail)}" if detail else title
+    return ", ".join([title, *(_DETAILS.get(detail, detail) for detail in details)])
 
 
 def measure_family(measure: str) -> str:

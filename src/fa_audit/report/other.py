@@ -7,6 +7,9 @@ from fa_audit.report.html import Html, table
 from fa_audit.report.material import Material
 from fa_audit.report.names import measure_title, place_title, subject_title
 
+CHANNELS = ("channel", "exemplar")
+"""How the names of measures of single channels begin."""
+
 SHOWN = (
     "test_accuracy",
     "validation_accuracy",
@@ -18,9 +21,6 @@ SHOWN = (
     "cka",
 )
 """Measures, up to their first slash, that have figures."""
-
-CHANNELS = ("channel", "exemplar")
-"""How the names of measures of single channels begin."""
 
 
 def channel_measurements(material: Material) -> Html | None:

@@ -10,25 +10,25 @@ from pathlib import Path
 
 from fa_audit.audit import Change, Verdict
 from fa_audit.audit.claims import MeasuredClaim
-from fa_audit.audit.matrices import summarise_matrices
-from fa_audit.report.cards import claim_card
+from fa_audit.report.association import association_notes
+from fa_audit.report.cards import claim_card, matrix_title
 from fa_audit.report.claims_table import claims_table, controls, verdict_counts
 from fa_audit.report.costs import cost_table
 from fa_audit.report.drawing import Figure, panel_svg
 from fa_audit.report.figures.accuracy import accuracy_by_epoch, accuracy_of_seeds
+from fa_audit.report.figures.association import accuracy_against_similarity
+from fa_audit.report.figures.costs import cost_beside_reference
 from fa_audit.report.figures.errors import (
     distance_moved,
+    effective_ranks,
     local_angles,
     sign_concordance,
     true_angles,
 )
+from fa_audit.report.figures.exemplars import exemplar_figures
 from fa_audit.report.figures.grids import searched_settings
 from fa_audit.report.figures.ranks import rank_figures
-from fa_audit.report.figures.similarity import (
-    SUBSETS,
-    accuracy_against_similarity,
-    cka_matrices,
-)
+from fa_audit.report.figures.similarity import cka_matrices
 from fa_audit.report.figures.similarity import controls as control_figure
 from fa_audit.report.flags import flags
 from fa_audit.report.html import Child, Html, join, tag
@@ -50,27 +50,50 @@ class Section:
     parts: Sequence[Child]
 
 
+STUDY_MARK = "fa-audit-study"
+"""The name of the page's metadata that says which study it is of."""
+
+ACCURACY, ERRORS, SIMILARITY, ASSOCIATION, CHANNELS, COST = (
+    "Accuracy",
+    "Errors sent down",
+    "Similarity of representations",
+    "Similarity and accuracy",
+    "What single channels show",
+    "Cost",
+)
+
+
 def all_figures(material: Material) -> dict[str, list[Figure | Missing]]:
-    """Every figure of the report by the heading it stands under, or why it is not there."""
-    return {
-        "Accuracy": [
-            accuracy_of_seeds(material),
-            accuracy_by_epoch(material),
-            searched_settings(material),
-        ],
-        "Errors sent down": [
+    """Every figure of the report by the heading it stands under, or why it is not there.
+
+    What a study does not declare at all, such as a grid, has no place; what it declares and has not
+    run yet is named.
+    """
+    study = material.study
+    figures: dict[str, list[Figure | Missing]] = {
+        ACCURACY: [accuracy_of_seeds(material), accuracy_by_epoch(material)],
+        ERRORS: [
             local_angles(material),
             true_angles(material),
             sign_concordance(material),
+            *effective_ranks(material),
             distance_moved(material),
         ],
         **rank_figures(material),
-        "Similarity of representations": [
-            control_figure(material),
-            *(cka_matrices(material, subset) for subset in SUBSETS),
-            accuracy_against_similarity(material),
-        ],
     }
+    if material.grid:
+        figures[ACCURACY].append(searched_settings(material))
+    if study.comparisons:
+        subsets = study.comparison.subsets
+        figures[SIMILARITY] = [
+            control_figure(material),
+            *(cka_matrices(material, subset) for subset in subsets),
+        ]
+        figures[ASSOCIATION] = [accuracy_against_similarity(material)]
+    if study.inspections:
+        figures[CHANNELS] = exemplar_figures(material)
+    figures[COST] = [cost_beside_reference(material)] if study.costs else []
+    return figures
 
 
 def report_page(
@@ -105,6 +128,7 @@ def report_page(
             "head",
             tag("meta", charset="utf-8"),
             tag("meta", http_equiv="Content-Security-Policy", content=policy),
+            tag("meta", name=STUDY_MARK, content=material.study.name),
             tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
             tag("meta", name="color-scheme", content="light dark"),
             tag("title", title),
@@ -156,12 +180,9 @@ def _head(material: Material) -> Html:
     """What was audited, on what, with how many seeds."""
     records, declared = len(material.records), _declared(material)
     seeds = material.study.seeds
-    titles = dict.fromkeys(
-        str(record.provenance.get("data", {}).get("title", "")) for record in material.records
-    )
     epochs = " and ".join(map(str, material.epochs_of(material.configurations))) or "none yet"
     items = (
-        ("Data", ", ".join(filter(None, titles)) or material.evidence.data),
+        ("Data", material.data_title),
         ("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"),
         ("Epochs", epochs),
         ("Runs and comparisons", f"{records} of {declared} declared"),
@@ -200,15 +221,14 @@ def _sections(
         ],
     )
     for heading, members in figures.items():
-        yield Section(_slug(heading), heading, [_figure(one) for one in members])
-    channels = channel_measurements(material) or _missing(
-        Missing(
-            "Exemplar images of the top channels",
-            "This study's ledger holds no channel importance and no exemplars.",
-        )
-    )
-    yield Section("single-channels", "What single channels show", [channels])
-    yield Section("cost", "Cost beside BP", [_cost(material)])
+        parts = [_figure(one) for one in members]
+        if heading == ASSOCIATION:
+            parts += association_notes(material)
+        elif heading == CHANNELS and (table := channel_measurements(material)) is not None:
+            parts.append(_numbers(table, "All measurements of single channels"))
+        elif heading == COST:
+            parts.append(_cost(material))
+        yield Section(_slug(heading), heading, parts)
     yield Section(
         "plausibility",
         "Plausibility of the rules",
@@ -247,8 +267,8 @@ def _cards(material: Material) -> Iterator[Html]:
         for matrix, members in groupby(verdicts, key=lambda verdict: verdict.matrix):
             cards = [claim_card(verdict, material) for verdict in members]
             if matrix:
-                (summary,) = summarise_matrices([v for v in verdicts if v.matrix == matrix])
-                yield tag("details", tag("summary", str(summary)), cards, class_="group")
+                title = matrix_title([v for v in verdicts if v.matrix == matrix], material)
+                yield tag("details", tag("summary", title), cards, class_="group")
             else:
                 yield from cards
 

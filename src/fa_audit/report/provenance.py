@@ -38,18 +38,17 @@ def facts(material: Material) -> Html:
     prints = dict.fromkeys(
         f"{split} {one[split]}" for one in data for split in ("train", "test") if split in one
     )
-    titles = ", ".join(dict.fromkeys(str(one.get("title", "")) for one in data))
     seconds = sum(float(one.get("seconds", 0)) for one in sources)
     rows: list[tuple[str, Child]] = [
         ("Study", f"{material.study.title} ({material.study.name})"),
         ("Source", material.study.source),
-        ("Data", titles or material.evidence.data),
+        ("Data", material.data_title),
         ("SHA-256 of the images", tag("span", join(_lines(prints)), class_="hash")),
         ("Seeds, declared beforehand", ", ".join(map(str, material.study.seeds))),
         ("Code", all_of("code")),
         ("Python; PyTorch", f"{all_of('python')}; {all_of('torch')}"),
         ("Device; threads", f"{all_of('device')}; {all_of('threads')}"),
-        ("Time of all runs and comparisons", _duration(seconds)),
+        ("Time of all runs and measurements", _duration(seconds)),
         ("Claims", f"{material.claims.paper}. Read from: {material.claims.source}"),
     ]
     return tag("dl", (tag("div", tag("dt", term), tag("dd", text)) for term, text in rows))

@@ -104,6 +104,7 @@ def strip_plot(claim: Claim, verdict: Verdict, material: Material) -> Html | Non
         _axis(scale, bottom, claim.unit),
         (_row(strip, ROW * i, scale, marks) for i, strip in enumerate(strips)),
         class_="strip",
+        paint_order="stroke",  # inherited by the texts, whose rim keeps them legible over marks
         viewBox=f"0 0 {WIDTH} {bottom + AXIS}",
         role="img",
         aria_label=_alt(strips, marks, claim.unit),

@@ -1,20 +1,31 @@
 """Making a report of a study's folder, and writing it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
+from itertools import chain
 from pathlib import Path
 
 from fa_audit.audit import Change, compare_verdicts, judge, load_claims, verdict_table
 from fa_audit.audit.gather import gather
-from fa_audit.report.drawing import Figure, write_files
+from fa_audit.audit.paired_runs import to_csv
+from fa_audit.data import load_dataset
+from fa_audit.data.cifar import cifar10_at_hand
+from fa_audit.errors import AuditError
+from fa_audit.report.association import association_markdown
+from fa_audit.report.drawing import FORMATS, Figure, write_files
 from fa_audit.report.flags import flag_sentences
-from fa_audit.report.material import Material
-from fa_audit.report.page import all_figures, report_page
+from fa_audit.report.html import escape
+from fa_audit.report.material import Material, Missing
+from fa_audit.report.page import STUDY_MARK, all_figures, report_page
+from fa_audit.report.pictures import Pictures
 from fa_audit.study.files import write_atomically
-from fa_audit.study.spec import load_study
+from fa_audit.study.spec import Study, load_study
 
 PAGE = "index.html"
 FIGURES = "figures"
+RUNS = "accuracy-and-similarity.csv"
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,12 @@ class Report:
     changes: Sequence[Change] = ()
 
 
-def make_report(study: Path, out: Path | None = None, commands: Sequence[str] = ()) -> Report:
+def make_report(
+    study: Path,
+    out: Path | None = None,
+    commands: Sequence[str] = (),
+    data: Path | None = None,
+) -> Report:
     """Judge a study's claims by its ledger, for a report of it.
 
     Args:
@@ -42,16 +58,21 @@ def make_report(study: Path, out: Path | None = None, commands: Sequence[str] = 
         out: A folder whose ledger and verdicts are used instead of the study's, where it has a
             ledger.
         commands: What makes all this again, a line each; by default run, judge and report.
+        data: A folder with CIFAR-10, for the images that records name; by default the one in
+            FA_AUDIT_DATA or an earlier download. Nothing is downloaded: without images the report
+            says how to have them.
 
     Raises:
-        AuditError: Study, claims or a record cannot be used; says which and why.
+        AuditError: Study, claims, a record or the data cannot be used; says which and why.
     """
     folder = study if study.is_dir() else study.parent
     source = out if out is not None and (out / "ledger").is_dir() else folder
     declared = load_study(study)
     claims = load_claims(folder / "claims.toml")
     evidence = gather(declared, source)
-    material = Material(declared, claims, evidence, judge(claims, evidence))
+    shown = any(evidence.records[id] for id in declared.inspections)
+    pictures = _pictures(declared, data) if shown else None
+    material = Material(declared, claims, evidence, judge(claims, evidence), pictures)
     recorded = source / "verdicts.json"
     changes = (
         compare_verdicts(recorded.read_text(encoding="utf-8"), material.verdicts)
@@ -66,8 +87,17 @@ def make_report(study: Path, out: Path | None = None, commands: Sequence[str] = 
     return Report(material, folder, commands, changes)
 
 
+def _pictures(study: Study, data: Path | None) -> Pictures | None:
+    """The study's test images, where they are at hand."""
+    if study.data.name == "cifar10":
+        data = data or cifar10_at_hand()
+        if data is None:
+            return None
+    return Pictures(load_dataset(study.data.name, data, **study.data.sizes), study.data.crop)
+
+
 def write_report(report: Report, folder: Path) -> Path:
-    """Write the page and, beside it, every figure as PNG and SVG.
+    """Write the page and, beside it, every figure as PNG and SVG, and the runs behind one as CSV.
 
     Args:
         report: From `make_report`.
@@ -77,17 +107,57 @@ def write_report(report: Report, folder: Path) -> Path:
         The page.
 
     Raises:
-        AuditError: The folder cannot be written.
+        AuditError: The folder cannot be written, or holds the report of another study.
     """
+    page = folder / PAGE
+    _require_own(page, report.material.study.name)
     figures = all_figures(report.material)
     text = report_page(report.material, figures, report.folder, report.commands, report.changes)
-    page = folder / PAGE
     write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))
-    for group in figures.values():
-        for figure in group:
-            if isinstance(figure, Figure):
-                write_files(figure, folder / FIGURES)
+    for figure in _drawn(figures).values():
+        write_files(figure, *(folder / FIGURES / f"{figure.name}.{one}" for one in FORMATS))
+    if runs := report.material.associations.paired.runs:
+        write_atomically(folder / RUNS, lambda path: path.write_text(to_csv(runs), "utf-8"))
     return page
+
+
+def write_figure(report: Report, file: Path) -> None:
+    """Write one figure alone.
+
+    Args:
+        report: From `make_report`.
+        file: NAME.png or NAME.svg, with the name of the figure, such as accuracy.png.
+
+    Raises:
+        AuditError: There is no such figure or format, or the file cannot be written.
+    """
+    figures = _drawn(all_figures(report.material))
+    if file.stem not in figures or file.suffix.removeprefix(".") not in FORMATS:
+        raise AuditError(
+            f"{file.name} names no figure of this report; write NAME.png or NAME.svg with one of: "
+            f"{', '.join(figures) or 'none, as the ledger is empty'}"
+        )
+    write_files(figures[file.stem], file)
+
+
+def _drawn(figures: Mapping[str, Sequence[Figure | Missing]]) -> dict[str, Figure]:
+    """The figures that there are, by name."""
+    every = chain.from_iterable(figures.values())
+    return {figure.name: figure for figure in every if isinstance(figure, Figure)}
+
+
+def _require_own(page: Path, study: str) -> None:
+    """Refuse to write over another study's page."""
+    if not page.is_file():
+        return
+    found = re.search(
+        rf'<meta name="{STUDY_MARK}" content="([^"]*)">', page.read_text(encoding="utf-8")
+    )
+    if found is not None and found[1] != escape(study):
+        raise AuditError(
+            f"{page} is the report of the study {unescape(found[1])}; name another folder with "
+            "--out, or remove it"
+        )
 
 
 def markdown_report(report: Report) -> str:
@@ -103,4 +173,5 @@ def markdown_report(report: Report) -> str:
         every = verdict_table(material.verdicts, material.evidence, markdown=True)
         summary = f"All {len(material.verdicts)} claims"
         lines += ["", f"<details><summary>{summary}</summary>", "", every, "", "</details>"]
+    lines += association_markdown(material)
     return "\n".join(lines)

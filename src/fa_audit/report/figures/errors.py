@@ -1,26 +1,29 @@
 """The error that a rule sends down: its angles to BP's, and whether signs agree, over training."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from fa_audit.report.drawing import NAMES, Figure, Panel
+from fa_audit.report.drawing import Figure, Panel
+from fa_audit.report.figures.heatmap import room_below, turned
 from fa_audit.report.figures.marks import (
     CELL_HEADS,
+    LINES,
     PUBLISHED_MARK,
     cells,
     chance_line,
     end_labels,
     published_mark,
+    room_for,
     seed_line,
     seeds_text,
     spread,
 )
 from fa_audit.report.html import Html, table
 from fa_audit.report.material import Material, Missing, mean, numbers
-from fa_audit.report.names import configuration_title
+from fa_audit.report.names import configuration_title, measure_title
 from fa_audit.report.style import rule_colour
 from fa_audit.rules import RULES
 
@@ -87,6 +90,36 @@ def sign_concordance(material: Material) -> Figure | Missing:
     )
 
 
+EFFECTIVE_RANK = "effective_rank"
+
+
+def effective_ranks(material: Material) -> list[Figure | Missing]:
+    """Every effective rank that was measured over training, a figure for each object of it."""
+    ids = material.configurations
+    quantities: dict[str, None] = {}
+    for id in ids:
+        for record in material.runs(id).values():
+            for layer in record.series.get("probe", {}).values():
+                if isinstance(layer, Mapping):
+                    found = (name for name in layer if name.startswith(EFFECTIVE_RANK))
+                    quantities.update(dict.fromkeys(found))
+    return [
+        _by_step(
+            material,
+            quantity=quantity,
+            name=quantity.replace("_", "-").replace("/", "-"),
+            title=measure_title(quantity).capitalize(),
+            caption="Effective rank: how many directions share the variance of a matrix; 1 for a "
+            "single one.",
+            unit="",
+            ids=ids,
+            limits=None,
+            chance=None,
+        )
+        for quantity in quantities
+    ]
+
+
 def _not_bp(material: Material) -> list[str]:
     """Configurations whose feedback is not W itself, so that an angle can differ from 0."""
     return [
@@ -106,20 +139,19 @@ def _by_step(
     unit: str,
     ids: Sequence[str],
     limits: tuple[float, float] | None,
-    chance: tuple[float, str],
+    chance: tuple[float, str] | None,
     predicted: str | None = None,
 ) -> Figure | Missing:
     """A probed quantity over training steps: one panel for each layer, one line for each seed."""
-    layers = material.places(ids, f"{quantity}/end")
-    courses = {layer: _courses(material, ids, layer, quantity) for layer in layers}
-    layers = tuple(layer for layer in layers if any(courses[layer].values()))
+    courses = {layer: _courses(material, ids, layer, quantity) for layer in _probed(material, ids)}
+    layers = tuple(layer for layer in courses if any(courses[layer].values()))
     if not layers:
         return Missing(title, "No run of this study has measured it.")
 
     def panel(layer: str) -> Panel:
         def draw(axes: Axes) -> None:
             axes.set_title(layer)
-            _draw_courses(axes, courses[layer], lambda id: rule_colour(material.rule(id)))
+            _draw_courses(axes, courses[layer], material)
             if predicted is not None:
                 for id, by_seed in _courses(material, ids, layer, predicted).items():
                     for steps, values in by_seed.values():
@@ -131,17 +163,18 @@ def _by_step(
             ticks = [0, *(10**n for n in range(0, 9, 2) if 10**n <= last)]
             axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
             axes.minorticks_off()
-            axes.set(xlabel="training step", ylabel=_AXES[quantity])
+            axes.set(xlabel="training step", ylabel=_AXES.get(quantity, measure_title(quantity)))
             for id in courses[layer]:
                 for moment, x in (("start", 0), ("end", last)):
                     if published := material.published(id, f"{quantity}/{moment}", layer):
                         published_mark(axes, x, published, rule_colour(material.rule(id)))
             if limits is not None:
                 axes.set_ylim(*limits)
-            else:
+            elif chance is not None:
                 low, high = axes.get_ylim()
                 axes.set_ylim(min(low, chance[0] - 0.02), max(high, chance[0] + 0.02))
-            chance_line(axes, *chance)
+            if chance is not None:
+                chance_line(axes, *chance)
             end_labels(
                 axes,
                 [
@@ -159,7 +192,8 @@ def _by_step(
                 published = material.published(id, f"{quantity}/end", layer)
                 beside = f", published {published.value:g}{unit}" if published else ""
                 parts.append(f"{text}{spread(_last(by_seed))}{beside}")
-        return Panel(f"{layer}: {'; '.join(parts)}.", draw, left=0.6, right=NAMES)
+        right = room_for(map(configuration_title, courses[layer]))
+        return Panel(f"{layer}: {'; '.join(parts)}.", draw, left=0.6, right=right)
 
     return Figure(
         name=name,
@@ -182,6 +216,17 @@ Courses = Mapping[str, Mapping[int, tuple[list[float], list[float]]]]
 """Configuration → seed → steps and values."""
 
 
+def _probed(material: Material, ids: Sequence[str]) -> dict[str, None]:
+    """The layers of which there are series, in their order."""
+    return {
+        layer: None
+        for id in ids
+        for record in material.runs(id).values()
+        for layer in record.series.get("probe", {})
+        if layer != "step"
+    }
+
+
 def _courses(material: Material, ids: Sequence[str], layer: str, quantity: str) -> Courses:
     found: dict[str, dict[int, tuple[list[float], list[float]]]] = {}
     for id in ids:
@@ -193,10 +238,11 @@ def _courses(material: Material, ids: Sequence[str], layer: str, quantity: str) 
     return found
 
 
-def _draw_courses(axes: Axes, courses: Courses, colour: Callable[[str], str]) -> None:
+def _draw_courses(axes: Axes, courses: Courses, material: Material) -> None:
     for id, by_seed in courses.items():
+        line = LINES[material.line(id) % len(LINES)]
         for steps, values in by_seed.values():
-            seed_line(axes, steps, values, colour(id))
+            seed_line(axes, steps, values, rule_colour(material.rule(id)), linestyle=line)
 
 
 def _last(by_seed: Mapping[int, tuple[list[float], list[float]]]) -> dict[int, float]:
@@ -247,15 +293,18 @@ def distance_moved(material: Material) -> Figure | Missing:
     def draw(axes: Axes) -> None:
         for id in ids:
             colour = rule_colour(material.rule(id))
+            line = LINES[material.line(id) % len(LINES)]
             for seed in material.runs(id):
                 y = [found[id, layer].get(seed, math.nan) for layer in layers]
-                axes.plot(range(len(layers)), y, "o-", color=colour, linewidth=0.8, alpha=0.8)
+                axes.plot(
+                    range(len(layers)), y, "o", ls=line, color=colour, linewidth=0.8, alpha=0.8
+                )
         axes.set_title("Distance from the start")
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.minorticks_off()
-        axes.set_xticks(range(len(layers)), layers)
+        axes.set_xticks(range(len(layers)), layers, rotation=turned(layers))
         axes.set(ylabel="‖W − W₀‖ / ‖W₀‖", xlim=(-0.3, len(layers) - 0.9))
         ends = [
             (value, configuration_title(id), rule_colour(material.rule(id)))
@@ -274,7 +323,15 @@ def distance_moved(material: Material) -> Figure | Missing:
         title=title,
         caption="Distance of the trained weights from their start, in units of the start's norm; "
         "one line for each seed.",
-        panels=[Panel(f"Distance moved: {alt}.", draw, right=NAMES)],
+        panels=[
+            Panel(
+                f"Distance moved: {alt}.",
+                draw,
+                height=2.05 + room_below(layers),
+                right=room_for(map(configuration_title, ids)),
+                bottom=room_below(layers),
+            )
+        ],
         columns=1,
         numbers=table(
             ("configuration", "layer", *CELL_HEADS[:-1]),

@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from fa_audit.report.drawing import NAMES, Figure, Panel
-from fa_audit.report.figures.marks import CELL_HEADS, cells, end_labels, spread
+from fa_audit.report.drawing import Figure, Panel
+from fa_audit.report.figures.marks import CELL_HEADS, cells, end_labels, room_for, spread
 from fa_audit.report.html import table
 from fa_audit.report.material import Material, Missing, mean
 from fa_audit.report.names import SETTINGS, configuration_title, grid_name
@@ -91,7 +91,7 @@ def _panel(material: Material, name: str, ids: Sequence[str]) -> Panel:
     alt = "; ".join(
         f"{configuration_title(id)} {spread(material.values(id, MEASURE, AT))} %" for id in ids
     )
-    return Panel(f"{alt}.", draw, right=NAMES)
+    return Panel(f"{alt}.", draw, right=room_for(rows))
 
 
 _FILL: Mapping[bool, Any] = {True: "none", False: "full"}

@@ -1,7 +1,8 @@
 """What figures share: how seeds, published values and names are drawn and written."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -48,6 +49,9 @@ def published_mark(
     )
 
 
+LINES: Sequence[Any] = ("-", (0, (6, 2)), (0, (6, 1.5, 1, 1.5)), (0, (2.5, 1.2)))
+"""How configurations of one rule, which have one colour, are told apart."""
+
 LABEL_GAP = 0.085
 """Least distance between two names, as a fraction of the axes' height."""
 
@@ -80,6 +84,11 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
                 "relpos": (0, 0.5),
             },
         )
+
+
+def room_for(names: Iterable[str]) -> float:
+    """Inches that the names at the ends of lines take."""
+    return max([0.95, *(0.14 + 0.062 * len(name) for name in names)])
 
 
 def point_labels(axes: Axes, clouds: Mapping[str, Sequence[tuple[float, float]]]) -> None:

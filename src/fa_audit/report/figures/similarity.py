@@ -1,20 +1,17 @@
-"""Similarity of representations: CKA of all layer pairs, its yardsticks, and accuracy beside it."""
+"""Similarity of representations: CKA of all layer pairs, and its yardsticks."""
 
-import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from numpy.typing import NDArray
 
 from fa_audit.report.drawing import Figure, Panel
+from fa_audit.report.figures.heatmap import Matrix, draw_heatmap, room_below
 from fa_audit.report.figures.marks import (
     CELL_HEADS,
     PUBLISHED_MARK,
     cells,
-    point_labels,
     published_mark,
     seed_dots,
     seeds_text,
@@ -30,7 +27,7 @@ from fa_audit.report.names import (
     sides,
     subject_title,
 )
-from fa_audit.report.style import LINE, MUTED, rule_colour
+from fa_audit.report.style import LINE, rule_colour
 from fa_audit.study.pairs import SHUFFLED, UNTRAINED
 
 SUBSETS = {
@@ -38,8 +35,6 @@ SUBSETS = {
     "both-right": "images that both networks get right",
     "reference-right-only": "images that only the reference gets right",
 }
-
-Matrix = NDArray[np.float64]
 
 
 def cka_matrices(material: Material, subset: str) -> Figure | Missing:
@@ -66,11 +61,11 @@ def cka_matrices(material: Material, subset: str) -> Figure | Missing:
                 f"{name}, ours − published", id, rows, columns, ours - theirs, diverging=True
             )
             panels.append(difference)
-    reference = configuration_title(base(sides(ids[0])[1]))
+    references = " or ".join(dict.fromkeys(map(_columns, ids)))
     return Figure(
         name=f"cka-{subset}",
         title=title,
-        caption=f"Rows: layers of the rule's network; columns: {reference}'s. Ours is the mean "
+        caption=f"Rows: layers of the rule's network; columns: {references}'s. Ours is the mean "
         "over seeds, debiased, so that unrelated representations give 0. "
         + (
             "Published numbers are shown where claims.toml holds them; a dot marks those it does "
@@ -125,41 +120,22 @@ def _heatmap(
     diverging: bool = False,
 ) -> Panel:
     norm = Normalize(-0.5, 0.5) if diverging else Normalize(0, 1)
-    colours = matplotlib.colormaps["PuOr" if diverging else "cividis"]
 
     def draw(axes: Axes) -> None:
         axes.set_title(title)
-        axes.pcolormesh(values, cmap=colours, norm=norm, edgecolors="white", linewidth=0.6)
-        for i, j in np.ndindex(values.shape):
-            value = float(values[i, j])
-            if not math.isfinite(value):
-                axes.text(j + 0.5, i + 0.5, "·", ha="center", va="center", color=MUTED)
-                continue
-            red, green, blue, _ = colours(norm(value))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            axes.text(
-                j + 0.5,
-                i + 0.5,
-                _written(value, diverging),
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color="#ffffff" if dark else "#000000",
-            )
-        axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
-        axes.set(
-            ylim=(len(rows), 0), xlabel=f"layer of {_columns(id)}", ylabel=f"layer of {_rows(id)}"
+        colours = "PuOr" if diverging else "cividis"
+        draw_heatmap(
+            axes, values, rows, columns, norm, lambda value: _written(value, diverging), colours
         )
-        axes.tick_params(length=0)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
+        axes.set(xlabel=f"layer of {_columns(id)}", ylabel=f"layer of {_rows(id)}")
 
     shared = [layer for layer in rows if layer in columns]
     diagonal = ", ".join(
         f"{layer} {short(values[rows.index(layer), columns.index(layer)], 2)}" for layer in shared
     )
-    return Panel(f"{title}, same layers: {diagonal}.", draw, height=2.6, left=0.7)
+    bottom = room_below(columns)
+    alt = f"{title}, same layers: {diagonal}."
+    return Panel(alt, draw, height=2.15 + bottom, left=0.7, bottom=bottom)
 
 
 def _written(value: float, signed: bool) -> str:
@@ -267,66 +243,3 @@ def _diagonal(material: Material, id: str, measure: str) -> Mapping[str, Mapping
         for layer in rows
         if layer in columns
     }
-
-
-def accuracy_against_similarity(material: Material) -> Figure | Missing:
-    """Test accuracy against CKA to the reference, run by run, one panel for each layer."""
-    title = "Accuracy against similarity"
-    measure = "cka/all"
-    ids = [id for id in material.comparisons if not is_control(id) and material.runs(id)]
-    layers = list(_diagonal(material, ids[0], measure)) if ids else []
-    if not layers:
-        return Missing(title, "No comparison of this study has measured CKA.")
-    points = {
-        layer: {
-            id: [
-                (similarity, accuracy)
-                for seed, similarity in material.values(id, measure, f"{layer}/{layer}").items()
-                if (accuracy := _accuracy(material, sides(id)[0], seed)) is not None
-            ]
-            for id in ids
-        }
-        for layer in layers
-    }
-
-    def panel(layer: str) -> Panel:
-        def draw(axes: Axes) -> None:
-            axes.set_title(layer)
-            for id, pairs in points[layer].items():
-                colour = rule_colour(material.rule(sides(id)[0]))
-                seed_dots(axes, [x for x, _ in pairs], [y for _, y in pairs], colour)
-            axes.set(xlim=(-0.02, 1.02), xlabel=f"CKA with {_columns(ids[0])}")
-            axes.set(ylim=(0, None), ylabel="test accuracy (%)")
-            point_labels(axes, {_rows(id): pairs for id, pairs in points[layer].items() if pairs})
-
-        alt = "; ".join(
-            f"{_rows(id)} CKA {spread(dict(enumerate(x for x, _ in pairs)), 2)}, "
-            f"accuracy {spread(dict(enumerate(y for _, y in pairs)))} %"
-            for id, pairs in points[layer].items()
-        )
-        return Panel(f"{layer}: {alt}.", draw)
-
-    return Figure(
-        name="accuracy-against-similarity",
-        title=title,
-        caption="One dot for each run: its test accuracy at the best validation epoch, and the CKA "
-        "of one of its layers with the reference's. Rules differ in both at once, so this is "
-        "association between a few rules, not evidence that one makes the other.",
-        panels=[panel(layer) for layer in layers],
-        columns=3,
-        numbers=table(
-            ("comparison", "layer", "CKA", "test accuracy (%)"),
-            [
-                [subject_title(id), layer, short(x), short(y, 4)]
-                for layer in layers
-                for id, pairs in points[layer].items()
-                for x, y in pairs
-            ],
-            f"{title}, run by run",
-            numeric=(2, 3),
-        ),
-    )
-
-
-def _accuracy(material: Material, side: str, seed: int) -> float | None:
-    return material.values(base(side), "test_accuracy", "best-validation").get(seed)
