@@ -3,12 +3,15 @@
 import re
 import shlex
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from fa_audit.cli import _parser, main
+from fa_audit.report.drawing import Figure
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,6 +76,23 @@ def test_the_verdicts_are_those_that_their_command_prints(
     assert verdicts == capsys.readouterr().out, (
         f"README.md shows other verdicts; put what `fa-audit {command}` prints between its comments"
     )
+
+
+def test_the_figures_are_those_that_their_command_makes() -> None:
+    from fa_audit.report import make_report
+    from fa_audit.report.page import all_figures
+
+    block = r"<!-- figures: fa-audit (.*?) -->\n(.*?)<!-- end of figures -->"
+    [(command, text)] = re.findall(block, README, re.DOTALL)
+    options = _parser().parse_args(shlex.split(command))
+    shown = [Path(path) for path in re.findall(r"!\[.*?\]\((.*?)\)", text)]
+    assert shown == options.figure
+    figures = chain(*all_figures(make_report(ROOT / options.study).material).values())
+    alts = {figure.name: figure.alt for figure in figures if isinstance(figure, Figure)}
+    for file in shown:
+        with Image.open(ROOT / file) as picture:
+            numbers = picture.info["Description"]
+        assert numbers == alts[file.stem], f"{file} is of another ledger: run fa-audit {command}"
 
 
 def test_the_rules_table_has_every_rule() -> None:
