@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fa_audit.data import Dataset, Images
+from fa_audit.data import Dataset, Images, load_cifar10
 from fa_audit.report import Report
-from fa_audit.report.drawing import Figure
+from fa_audit.report.drawing import Figure, panel_svg
 from fa_audit.report.figures.exemplars import _mosaic, exemplar_figures
 from fa_audit.report.material import Missing
 from fa_audit.report.pictures import Pictures
@@ -130,3 +130,56 @@ def test_other_images_at_hand_are_said_to_be_others(invented_report: Report) -> 
 def test_the_page_holds_the_images_itself(invented_page: Path) -> None:
     markup = invented_page.read_text(encoding="utf-8")
     assert markup.count('href="data:image/png;base64,') == 2
+
+
+def test_a_network_whose_activations_overflow_leaves_a_gap_and_nothing_else(
+    invented_report: Report,
+) -> None:
+    material = invented_report.material
+    evidence = material.evidence
+    broken = {
+        seed: replace(
+            record,
+            series={},
+            measurements={
+                name: {**found, "values": dict.fromkeys(found["values"])}
+                for name, found in record.measurements.items()
+            },
+        )
+        for seed, record in material.runs("usf_sn.channels").items()
+    }
+    records = {**evidence.records, "usf_sn.channels": broken}
+    images, classes = exemplar_figures(
+        replace(material, evidence=replace(evidence, records=records))
+    )
+    assert isinstance(images, Figure)
+    assert [panel.alt.partition(",")[0] for panel in images.panels] == ["untrained"]
+    assert isinstance(classes, Figure)
+    assert "uSF SN none; untrained " in classes.panels[0].alt
+    assert '<td class="number">–</td>' in classes.numbers
+    assert "<svg" in panel_svg(classes.panels[0], "p")
+
+
+@pytest.mark.real_data
+def test_exemplars_of_cifar10_are_found_in_a_folder_of_any_order(cifar10_folder: Path) -> None:
+    dataset = load_cifar10(cifar10_folder)
+    order = torch.randperm(10_000, generator=torch.Generator().manual_seed(0))
+    test = dataset.test
+    shuffled = replace(dataset, test=Images(test.pixels[order], test.labels[order]))
+    digests = [digest.hex()[:16] for digest in test.digests()]
+    assert len(set(digests)) == 10_000
+    named = [[digests[i] for i in (0, 4999, 9999)]]
+    record = Record(
+        kind="channels",
+        id="bp.channels",
+        seed=0,
+        hash="",
+        configuration={},
+        status="finished",
+        measurements={},
+        series={"channels": {LAYER: {FORM: {"digests": named}}}},
+    )
+    found = Pictures(shuffled, 24).exemplars(record, LAYER, FORM)
+    assert found is not None
+    expected = test.pixels[[0, 4999, 9999]][:, 4:28, 4:28]
+    np.testing.assert_array_equal(found[0], expected.numpy())

@@ -172,7 +172,7 @@ def test_no_address_of_a_measure_stands_where_a_title_belongs(page: Page) -> Non
 
 def test_gaps_are_named_first(page: Page) -> None:
     text = re.sub(r"\s+", " ", page.text)
-    assert "1 of 52 declared runs and comparisons are missing: uSF Init seed 2." in text
+    assert "1 of 52 declared runs and measurements are missing: uSF Init seed 2." in text
     assert "Runs that diverged, counted like the others: FA (Random) (seed 1)." in text
     assert "above that of guessing" in text
     assert text.index("are missing") < text.index("BP: test accuracy")

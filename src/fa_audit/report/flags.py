@@ -40,7 +40,7 @@ def flag_sentences(material: Material, changes: Sequence[Change] = ()) -> Iterat
     if missing:
         declared = len(missing) + len(material.records)
         yield (
-            f"{len(missing)} of {declared} declared runs and comparisons are missing: "
+            f"{len(missing)} of {declared} declared runs and measurements are missing: "
             f"{listed(missing)}."
         )
     few = len(material.study.seeds)

@@ -185,7 +185,7 @@ def _head(material: Material) -> Html:
         ("Data", material.data_title),
         ("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"),
         ("Epochs", epochs),
-        ("Runs and comparisons", f"{records} of {declared} declared"),
+        ("Runs and measurements", f"{records} of {declared} declared"),
         ("Claims", str(len(material.verdicts))),
     )
     return tag(

@@ -48,9 +48,10 @@ def accuracy_against_similarity(material: Material) -> Figure | Missing:
             for rule, found in points.items():
                 x, y = ([point[i] for point in found] for i in (0, 1))
                 seed_dots(axes, x, y, rule_colour(rule.partition(".")[0]))
-            lowest = min(x for found in points.values() for x, _ in found)
+            every = [point for found in points.values() for point in found]
+            lowest, highest = min(x for x, _ in every), max(y for _, y in every)
             axes.set(xlim=(min(-0.02, lowest - 0.02), 1.02), xlabel=f"CKA with {reference}")
-            axes.set(ylim=(0, None), ylabel="test accuracy (%)")
+            axes.set(ylim=(0, min(105, 1.15 * highest)), ylabel="test accuracy (%)")
             point_labels(axes, {configuration_title(rule): at for rule, at in points.items()})
 
         alt = "; ".join(
