@@ -20,7 +20,6 @@ from fa_audit.report.figures.association import accuracy_against_similarity
 from fa_audit.report.figures.costs import cost_beside_reference
 from fa_audit.report.figures.errors import (
     distance_moved,
-    effective_ranks,
     local_angles,
     sign_concordance,
     true_angles,
@@ -76,7 +75,6 @@ def all_figures(material: Material) -> dict[str, list[Figure | Missing]]:
             local_angles(material),
             true_angles(material),
             sign_concordance(material),
-            *effective_ranks(material),
             distance_moved(material),
         ],
         **rank_figures(material),

@@ -23,7 +23,7 @@ from fa_audit.report.figures.marks import (
 )
 from fa_audit.report.html import Html, table
 from fa_audit.report.material import Material, Missing, mean, numbers
-from fa_audit.report.names import configuration_title, measure_title
+from fa_audit.report.names import configuration_title
 from fa_audit.report.style import rule_colour
 from fa_audit.rules import RULES
 
@@ -90,36 +90,6 @@ def sign_concordance(material: Material) -> Figure | Missing:
     )
 
 
-EFFECTIVE_RANK = "effective_rank"
-
-
-def effective_ranks(material: Material) -> list[Figure | Missing]:
-    """Every effective rank that was measured over training, a figure for each object of it."""
-    ids = material.configurations
-    quantities: dict[str, None] = {}
-    for id in ids:
-        for record in material.runs(id).values():
-            for layer in record.series.get("probe", {}).values():
-                if isinstance(layer, Mapping):
-                    found = (name for name in layer if name.startswith(EFFECTIVE_RANK))
-                    quantities.update(dict.fromkeys(found))
-    return [
-        _by_step(
-            material,
-            quantity=quantity,
-            name=quantity.replace("_", "-").replace("/", "-"),
-            title=measure_title(quantity).capitalize(),
-            caption="Effective rank: how many directions share the variance of a matrix; 1 for a "
-            "single one.",
-            unit="",
-            ids=ids,
-            limits=None,
-            chance=None,
-        )
-        for quantity in quantities
-    ]
-
-
 def _not_bp(material: Material) -> list[str]:
     """Configurations whose feedback is not W itself, so that an angle can differ from 0."""
     return [
@@ -139,7 +109,7 @@ def _by_step(
     unit: str,
     ids: Sequence[str],
     limits: tuple[float, float] | None,
-    chance: tuple[float, str] | None,
+    chance: tuple[float, str],
     predicted: str | None = None,
 ) -> Figure | Missing:
     """A probed quantity over training steps: one panel for each layer, one line for each seed."""
@@ -163,18 +133,17 @@ def _by_step(
             ticks = [0, *(10**n for n in range(0, 9, 2) if 10**n <= last)]
             axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
             axes.minorticks_off()
-            axes.set(xlabel="training step", ylabel=_AXES.get(quantity, measure_title(quantity)))
+            axes.set(xlabel="training step", ylabel=_AXES[quantity])
             for id in courses[layer]:
                 for moment, x in (("start", 0), ("end", last)):
                     if published := material.published(id, f"{quantity}/{moment}", layer):
                         published_mark(axes, x, published, rule_colour(material.rule(id)))
             if limits is not None:
                 axes.set_ylim(*limits)
-            elif chance is not None:
+            else:
                 low, high = axes.get_ylim()
                 axes.set_ylim(min(low, chance[0] - 0.02), max(high, chance[0] + 0.02))
-            if chance is not None:
-                chance_line(axes, *chance)
+            chance_line(axes, *chance)
             end_labels(
                 axes,
                 [

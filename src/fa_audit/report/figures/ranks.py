@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from fa_audit.metrics.rank import DEFINITIONS
-from fa_audit.report.drawing import NAMES, Figure, Panel
+from fa_audit.report.drawing import Figure, Panel
 from fa_audit.report.figures.marks import (
+    LINES,
     PUBLISHED_MARK,
     chance_line,
     end_labels,
     published_mark,
+    room_for,
     seed_line,
     seeds_text,
     short,
@@ -31,7 +33,6 @@ MOST_PANELS = 8
 """Deep networks have more layers than anybody looks at; tables have all."""
 
 MOMENTS = ("first", "lowest", "highest", "last")
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 
 _OF = {
     "error": (
@@ -126,9 +127,7 @@ def _evenly(layers: Sequence[str], most: int) -> list[str]:
 
 def _courses(material: Material, name: str, layer: str) -> list[Course]:
     found = []
-    used: dict[str, int] = {}
     for id in material.study.configurations:
-        rule = material.rule(id)
         by_seed = {}
         for seed, record in material.runs(id).items():
             series = record.series.get("rank", {}).get(name, {})
@@ -136,9 +135,8 @@ def _courses(material: Material, name: str, layer: str) -> list[Course]:
             if any(math.isfinite(value) for value in values):
                 by_seed[seed] = numbers(series["step"]), values
         if by_seed:
-            dash = DASHES[used.get(rule, 0) % len(DASHES)]
-            used[rule] = used.get(rule, 0) + 1
-            found.append(Course(id, rule_colour(rule), dash, by_seed))
+            dash = LINES[material.line(id) % len(LINES)]
+            found.append(Course(id, rule_colour(material.rule(id)), dash, by_seed))
     return found
 
 
@@ -184,7 +182,8 @@ def _panel(material: Material, name: str, layer: str, courses: Sequence[Course])
             f"{spread(course.ends(first=False))}{beside}"
         )
     limit = "" if bound is None else f" At most {bound:g}."
-    return Panel(f"{layer}: {'; '.join(parts)}.{limit}", draw, left=0.6, right=NAMES)
+    right = room_for(configuration_title(course.id) for course in courses)
+    return Panel(f"{layer}: {'; '.join(parts)}.{limit}", draw, left=0.6, right=right)
 
 
 def _bound(material: Material, measure: str) -> float | None:
