@@ -3,6 +3,10 @@
 Errors come from the probe's batch in evaluation mode. Gradients and updates are those of the very
 step that training takes, on its own batch, seen from hooks of the optimizer: gradients before it or
 anything else has touched them, updates as the weights really changed, interventions included.
+
+One measurement takes about as long as six training steps of architecture1, and a step whose
+gradients are held 1.5 ms. As steps are probed evenly in the logarithm, most of it falls into the
+first epoch: a quarter more time there, 8 % in 6 epochs of CIFAR-10, 1 to 2 % in 50.
 """
 
 from collections.abc import Mapping
