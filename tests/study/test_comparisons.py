@@ -229,7 +229,7 @@ def test_a_subset_with_fewer_than_four_images_is_undefined_and_says_so(
 class Upside(nn.Module):
     """Registers its last layer first."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, normalisation: None) -> None:
         super().__init__()
         self.last = nn.Linear(6, classes)
         self.first = nn.Linear(3 * 24 * 24, 6)
