@@ -15,6 +15,7 @@ from fa_audit.training.configuration import (
     TrainingSettings,
 )
 from fa_audit.training.trainer import Trainer
+from fa_audit.training.weights import network_weights
 
 EPOCHS, STEPS_PER_EPOCH = 3, 4
 
@@ -69,7 +70,7 @@ def assert_identical(a: Trainer, b: Trainer) -> None:
     assert (a.status, a.epoch, a.best_epoch) == (b.status, b.epoch, b.best_epoch)
     assert a.history == b.history
     assert a.probe.series == b.probe.series
-    current = [dict(trainer.network.named_parameters()) for trainer in (a, b)]
+    current = [network_weights(trainer.network) for trainer in (a, b)]
     for checkpoint, first, second in [
         ("current", *current),
         *[(name, a.weights[name], b.weights[name]) for name in a.weights],

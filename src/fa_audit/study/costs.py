@@ -89,7 +89,7 @@ def _counted(own: RunConfiguration, reference: RunConfiguration, dataset: Datase
 
 def _cost(run: RunConfiguration, dataset: Dataset) -> NetworkCost:
     side = run.data.crop
-    return network_cost(untrained_network(run, dataset), torch.zeros(1, 3, side, side))
+    return network_cost(untrained_network(run, dataset), torch.zeros(2, 3, side, side))
 
 
 def _multiply_adds(cost: Cost) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
-from fa_audit.networks import NETWORKS
+from fa_audit.networks import NETWORKS, require_normalisation
 from fa_audit.rules import get_rule
 
 OPTIMIZERS = ("adam",)
@@ -162,6 +162,8 @@ class RunConfiguration:
         network: A name in NETWORKS.
         options: The rule's named variants; defaults are filled in.
         probe: What to measure meanwhile.
+        normalisation: "batch" for batch normalisation of every layer's outputs but the last's; None
+            for none.
     """
 
     rule: str
@@ -171,11 +173,13 @@ class RunConfiguration:
     network: str = "architecture1"
     options: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
+    normalisation: str | None = None
 
     def __post_init__(self) -> None:
         rule = get_rule(self.rule)
         object.__setattr__(self, "options", rule.resolve_options(self.options))
         _require_choice("network", self.network, tuple(NETWORKS))
+        require_normalisation(self.normalisation)
         _require(
             rule.draws_feedback or self.training.feedback_scale is None,
             f"rule {self.rule!r} stores no B0, so feedback_scale means nothing to it; leave it out",
