@@ -45,7 +45,7 @@ def different_runs(rule: str, **changes: object) -> list[RunConfiguration]:
 def float64_trainer(run: RunConfiguration, device: str) -> Trainer:
     trainer = Trainer(run, dataset(), device)
     trainer.network.double()
-    trainer.optimizer = build_optimizer(trainer.network.parameters(), run.training)
+    trainer.optimizer = build_optimizer(trainer.network, run.training)
     return trainer
 
 

@@ -20,7 +20,7 @@ from fa_audit.measure.steps import alternating_seconds, peak_memory
 from fa_audit.study.cells import CostCell
 from fa_audit.study.results import Measurements, measurement
 from fa_audit.training.configuration import RunConfiguration
-from fa_audit.training.optimizers import build_optimizer, trained_parameters
+from fa_audit.training.optimizers import build_optimizer
 from fa_audit.training.precision import initial_feedback, lowered
 from fa_audit.training.trainer import (
     split_indices,
@@ -155,7 +155,7 @@ def _steps(run: RunConfiguration, dataset: Dataset, device: torch.device) -> Cal
     """A function that takes one more step of a fresh run, always with the same batch."""
     settings = run.training
     network = untrained_network(run, dataset).to(device)
-    optimizer = build_optimizer(trained_parameters(network, settings), settings)
+    optimizer = build_optimizer(network, settings)
     feedback = lowered(initial_feedback(network), settings.precision)
     train, _ = split_indices(run, dataset)
     index = train[: settings.batch_size]

@@ -10,7 +10,10 @@ from fa_audit.hashing import content_hash
 from fa_audit.networks import NETWORKS, require_normalisation
 from fa_audit.rules import get_rule
 
-OPTIMIZERS = ("adam",)
+OPTIMIZERS = ("adam", "muon")
+# What Muon was published with.
+MUON_LEARNING_RATE = 0.02
+
 INITIALISATIONS = ("shared", "independent")
 PRECISIONS = ("float32", "tf32", "bf16")
 ZERO_ERRORS = ("exclude", "ninety")
@@ -78,16 +81,19 @@ class TrainingSettings:
 
     Attributes:
         epochs: Passes over the training images.
-        learning_rate: Adam's step size, > 0.
-        weight_decay: Adam's L2 coefficient, ≥ 0, added to the gradient.
+        learning_rate: Adam's step size, > 0; under "muon" that of AdamW.
+        weight_decay: Adam's L2 coefficient, ≥ 0, added to the gradient; under "muon" the decay of
+            both optimizers beside the gradient, W ← (1 − step size · decay) W.
         feedback_scale: σ of B0 ~ N(0, σ²), > 0; None where the rule draws nothing, or for each
             layer's own standard deviation of weights.
         batch_size: Images per step; the last step of an epoch takes what is left.
-        optimizer: "adam" (β 0.9, 0.999, ε 1e-8).
+        optimizer: "adam" (β 0.9, 0.999, ε 1e-8); "muon", Muon for the matrices of hidden layers and
+            AdamW for everything else.
         initialisation: "shared": the same initial weights under every rule, for one seed;
             "independent": every rule has its own.
         trained_layers: Names of the layers that are trained, all others staying as they were drawn:
             a control. None for all layers.
+        muon_learning_rate: Muon's step size, > 0; .02 unless given. None under another optimizer.
         precision: Arithmetic of the forward and backward pass in training: "float32"; "tf32",
             float32 with products in TF32, on CUDA alone; "bf16". Weights, the optimizer, the loss
             and every measurement are float32 or better.
@@ -102,8 +108,11 @@ class TrainingSettings:
     initialisation: str = "shared"
     precision: str = "float32"
     trained_layers: tuple[str, ...] | None = None
+    muon_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
+        if self.optimizer == "muon" and self.muon_learning_rate is None:
+            object.__setattr__(self, "muon_learning_rate", MUON_LEARNING_RATE)
         _require(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
         _require(
             0 < self.learning_rate < math.inf,
@@ -125,6 +134,15 @@ class TrainingSettings:
             self.trained_layers is None or len(self.trained_layers) > 0,
             "trained_layers is empty; name at least one layer, or leave it out to train all",
         )
+        if self.muon_learning_rate is not None:
+            _require(
+                self.optimizer == "muon",
+                f"optimizer {self.optimizer!r} has no use for muon_learning_rate; leave it out",
+            )
+            _require(
+                0 < self.muon_learning_rate < math.inf,
+                f"muon_learning_rate is {self.muon_learning_rate}; it must be > 0 and finite",
+            )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,14 @@ from fa_audit.training.precision import initial_feedback, logits_with, lowered, 
 from fa_audit.training.trainer import Trainer
 
 # What may differ between runs that are trained as one.
-_OWN = ("epochs", "learning_rate", "weight_decay", "feedback_scale", "initialisation")
+_OWN = (
+    "epochs",
+    "learning_rate",
+    "muon_learning_rate",
+    "weight_decay",
+    "feedback_scale",
+    "initialisation",
+)
 
 
 def kinship(configuration: RunConfiguration) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from fa_audit.networks import build_network
 from fa_audit.rules import RULES, convert
 from fa_audit.streams import stream
 from fa_audit.training.configuration import RunConfiguration
-from fa_audit.training.optimizers import build_optimizer, trained_parameters
+from fa_audit.training.optimizers import Optimizer, build_optimizer
 from fa_audit.training.precision import (
     initial_feedback,
     logits_with,
@@ -86,7 +86,7 @@ class Trainer:
         self.batches = Batches(images, dataset.mean, dataset.std, data.crop)
         self.train_index, self.validation_index = split_indices(configuration, dataset)
         self.network = untrained_network(configuration, dataset).to(self.device)
-        self.optimizer = build_optimizer(trained_parameters(self.network, settings), settings)
+        self.optimizer = build_optimizer(self.network, settings)
         self._feedback = lowered(initial_feedback(self.network), settings.precision)
         self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
         probed = self.validation_index[: configuration.probe.images]
@@ -222,7 +222,7 @@ class Trainer:
 
 def training_step(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     feedback: Mapping[str, Tensor],
     images: Tensor,
     labels: Tensor,
