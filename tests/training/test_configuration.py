@@ -118,7 +118,7 @@ def test_options_left_out_are_the_defaults_spelled_out(rule: str) -> None:
 @pytest.mark.parametrize(
     ("room", "name", "value", "sentence"),
     [
-        ("data", "name", "mnist", "data.name is 'mnist'; choose one of: cifar10, shapes"),
+        ("data", "name", "mnist", "data.name is 'mnist'; choose one of: cifar10, cifar100, shapes"),
         ("data", "validation", 0, "data.validation is 0; it must be at least 1"),
         ("data", "crop", 0, "data.crop is 0; it must lie between 1 and 32"),
         ("data", "crop", 33, "data.crop is 33; it must lie between 1 and 32"),

@@ -38,7 +38,9 @@ def facts(material: Material) -> Html:
     prints = dict.fromkeys(
         f"{split} {one[split]}" for one in data for split in ("train", "test") if split in one
     )
-    titles = ", ".join(dict.fromkeys(str(one.get("title", "")) for one in data))
+    titles = ", ".join(
+        dict.fromkeys("; ".join(one[k] for k in ("title", "caveat") if k in one) for one in data)
+    )
     seconds = sum(float(one.get("seconds", 0)) for one in sources)
     rows: list[tuple[str, Child]] = [
         ("Study", f"{material.study.title} ({material.study.name})"),

@@ -17,7 +17,7 @@ MUON_LEARNING_RATE = 0.02
 INITIALISATIONS = ("shared", "independent")
 PRECISIONS = ("float32", "tf32", "bf16")
 ZERO_ERRORS = ("exclude", "ninety")
-DATASETS = ("cifar10", "shapes")
+DATASETS = ("cifar10", "cifar100", "shapes")
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -42,7 +42,7 @@ class DataSettings:
     """Which images, and how they are cut.
 
     Attributes:
-        name: "cifar10" or "shapes", the embedded stand-in.
+        name: "cifar10", "cifar100" or "shapes", the embedded stand-in.
         validation: Training images set aside for validation.
         split_seed: Seed of that split, the same for all runs of a study, so that no image is a
             training image of one run and a validation image of another.
