@@ -75,7 +75,7 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     )
     if isinstance(claim, SingleClaim):
         estimate = float(np.mean(quantity(claim, numbers))) if seeds else None
-        draft = replace(draft, quantity=" − ".join(claim.subjects), estimate=estimate)
+        draft = replace(draft, quantity=claim.quantity, estimate=estimate)
     obstacle = _obstacle(claim, samples, draft)
     if obstacle:
         return Case(claim, obstacle)
@@ -86,7 +86,11 @@ def quantity(claim: SingleClaim, numbers: Numbers) -> NDArray[np.float64]:
     """The numbers a single claim is about, seed by seed."""
     if claim.minus is None:
         return numbers[claim.of]
-    return statistics.paired_differences(numbers[claim.of], numbers[claim.minus])
+    difference = statistics.paired_differences(numbers[claim.of], numbers[claim.minus])
+    if not claim.beyond:
+        return difference
+    other = statistics.paired_differences(*(numbers[subject] for subject in claim.beyond))
+    return statistics.paired_differences(difference, other)
 
 
 def _check_place(claim: MeasuredClaim, samples: Sequence[SeedSample], file: str) -> None:
@@ -117,6 +121,9 @@ def _obstacle(
             reason = f"{sample.subject} has no {what}: {next(iter(sample.undefined.values()))}."
             return replace(draft, word=Word.NOT_TESTABLE, reason=reason)
     records = [record for sample in samples for record in sample.records.values()]
+    if not records:
+        reason = "Not run: the ledger has no record of what the claim is about."
+        return replace(draft, reason=reason)
     for name, wanted in claim.requires.items():
         found = [settings(record, name) for record in records]
         unlike = sorted({str(one) for values in found for one in values if one != wanted})

@@ -14,7 +14,12 @@ anything is run, what would count as reproduced. Six kinds:
 - ``source``: settled by reading, without a run.
 
 The subject of a claim is a configuration or a comparison of the study; `minus` names a second one,
-whose value is subtracted seed by seed.
+whose value is subtracted seed by seed. `beyond` names two more, whose own difference is subtracted
+from that: "A gains more from it than B does" is of = A with it, minus = A, beyond = [B with it, B].
+
+`grade` says how well it is known that a paper says so, where that is in question: "abstract", read
+in the paper's abstract or in a review of all of it; "second-hand", told by others and not verified;
+"unknown", not known to be said at all.
 
 Claims of one `family` ask one question and share one error rate; `control` says which:
 "family-wise" (the default) bounds the chance that any of them errs, "false-discovery" the share
@@ -58,6 +63,7 @@ class Claim:
     where: str
     read: str
     note: str = ""
+    grade: str = ""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -94,15 +100,22 @@ class MeasuredClaim(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class SingleClaim(MeasuredClaim):
-    """A claim about one quantity: a measurement of one subject, or of one minus another."""
+    """A claim about one quantity: a measurement of one subject, or a difference, or of two."""
 
     of: str
     minus: str | None = None
+    beyond: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The subject, and the one subtracted from it."""
-        return (self.of,) if self.minus is None else (self.of, self.minus)
+        """The subject, the one subtracted from it, and the two whose difference is."""
+        return (self.of,) if self.minus is None else (self.of, self.minus, *self.beyond)
+
+    @property
+    def quantity(self) -> str:
+        """What is estimated, in the names of the subjects."""
+        difference = " − ".join((self.of,) if self.minus is None else (self.of, self.minus))
+        return f"({difference}) − ({' − '.join(self.beyond)})" if self.beyond else difference
 
 
 @dataclass(frozen=True, kw_only=True)

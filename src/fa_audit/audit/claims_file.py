@@ -133,6 +133,7 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "where": (_is_text, "where it stands: table, figure, section"),
     "read": _is_one_of("printed", "figure", "prose"),
     "note": _TEXT,
+    "grade": _is_one_of("abstract", "second-hand", "unknown"),
     "verdict": _is_one_of("contradicted by its own source", "not testable"),
     "evidence": (_is_text, "what settles the claim"),
     "measure": (_is_text, "the name of a measurement"),
@@ -159,6 +160,10 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "matrix": (_is_text, "the name of the matrix that the claim is a cell of"),
     "of": (_is_text, "a configuration or comparison of the study"),
     "minus": (_is_text, "the configuration or comparison to subtract"),
+    "beyond": (
+        lambda value: _NAMES[0](value) and len(value) == 2,
+        "two configurations or comparisons, whose difference is to be subtracted",
+    ),
     "margin": (
         _is_above_zero,
         "a number above 0, fixed beforehand: the largest half-width that still informs (value), "
@@ -275,8 +280,9 @@ def _parse(table: Table, file: str) -> Claim:
         values["statement"] = values["statement"].replace("{at}", values["at"])
     if "groups" in values:
         values["groups"] = tuple(tuple(group) for group in values["groups"])
-    if "grid" in values:
-        values["grid"] = tuple(values["grid"])
+    for key in ("grid", "beyond"):
+        if key in values:
+            values[key] = tuple(values[key])
     claim = kind(**values)
     problem = _contradiction(claim)
     if problem:
@@ -288,6 +294,8 @@ def _contradiction(claim: Claim) -> str | None:
     """What is wrong with a claim whose every key is right by itself."""
     if len(set(claim.subjects)) < len(claim.subjects):
         return f"it names {claim.subjects[0]!r} or another twice; compare different ones"
+    if isinstance(claim, SingleClaim) and claim.beyond and claim.minus is None:
+        return "beyond subtracts from a difference; add minus"
     if isinstance(claim, OrderClaim) and len(claim.groups) < 2:
         return "an order needs at least two groups; add the second"
     if isinstance(claim, WinnerClaim):

@@ -84,8 +84,8 @@ def _side_title(side: str) -> str:
 
 
 def quantity_title(quantity: str) -> str:
-    """What a verdict estimates: one subject, or a difference of two."""
-    return " − ".join(subject_title(part) for part in quantity.split(" − "))
+    """What a verdict estimates: one subject, or a difference of two, or of two differences."""
+    return re.sub(r"[^\s()−]+", lambda subject: subject_title(subject[0]), quantity)
 
 
 def with_titles(text: str, subjects: Sequence[str]) -> str:

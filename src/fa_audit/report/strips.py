@@ -20,7 +20,7 @@ from fa_audit.audit.statistics import Interval
 from fa_audit.audit.wording import show, span
 from fa_audit.report.html import Html, join, tag
 from fa_audit.report.material import Material, mean
-from fa_audit.report.names import subject_title
+from fa_audit.report.names import quantity_title, subject_title
 from fa_audit.report.style import rule_variable
 
 WIDTH, MARGIN = 340, 22
@@ -117,7 +117,7 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def _strips(claim: MeasuredClaim, material: Material) -> Iterator[Strip]:
-    """One row for each subject, or one for their difference."""
+    """One row for each subject, or one for the difference that is claimed."""
 
     def values(subject: str) -> Mapping[int, float]:
         return material.values(subject, claim.measure, claim.at)
@@ -126,11 +126,16 @@ def _strips(claim: MeasuredClaim, material: Material) -> Iterator[Strip]:
         return rule_variable(material.rule(subject.split("~")[0]))
 
     if isinstance(claim, SingleClaim) and claim.minus is not None:
-        subtracted = values(claim.minus)
+        by_subject = [values(subject) for subject in claim.subjects]
+        signs = (1, -1, -1, 1)[: len(by_subject)]
         yield Strip(
-            f"{subject_title(claim.of)} − {subject_title(claim.minus)}",
+            quantity_title(claim.quantity),
             colour(claim.of),
-            {s: value - subtracted[s] for s, value in values(claim.of).items() if s in subtracted},
+            {
+                seed: sum(sign * own[seed] for sign, own in zip(signs, by_subject, strict=True))
+                for seed in by_subject[0]
+                if all(seed in own for own in by_subject)
+            },
         )
         return
     for subject in claim.subjects:
