@@ -6,7 +6,11 @@ nox.options.sessions = ["tests", "lint", "types"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 
-STUDIES = ["reproductions/lance_kieu_2026"]
+STUDIES = [
+    "reproductions/lance_kieu_2026",
+    "reproductions/boeshertz_2026",
+    "reproductions/boeshertz_2026/cifar100",
+]
 
 
 @nox.session

@@ -11,7 +11,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from fa_audit.data.cifar import BINARY_FOLDER, FOLDER_VARIABLE, PYTHON_FOLDER
+from fa_audit.data.cifar import FOLDER_VARIABLE
+from fa_audit.data.editions import CIFAR10
 
 pytest_plugins = ["pytester"]
 
@@ -29,7 +30,7 @@ def reason_without_cifar10() -> str | None:
     if not named:
         return f"{FOLDER_VARIABLE} is not set: name the folder that holds CIFAR-10"
     folder = Path(named)
-    layouts = (BINARY_FOLDER, PYTHON_FOLDER)
+    layouts = (CIFAR10.binary_folder, CIFAR10.python_folder)
     if folder.name not in layouts and not any((folder / layout).is_dir() for layout in layouts):
         return f"{FOLDER_VARIABLE} is {named}, which holds neither {' nor '.join(layouts)}"
     return None

@@ -26,8 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": BELOW_MEASURE,
     "training": BELOW_TRAINING,
     "study": BELOW_TRAINING | {"training"},
-    # Judging never trains: of what lies below the study it knows the data's fingerprints, and the
-    # properties that rules have by their definition.
+    # Judging never trains: of what lies below the study it knows the data's fingerprints, and what
+    # rules are like by their definition.
     "audit": FOUNDATION | {"study", "data", "rules"},
     # The page counts what a network costs, which needs one built, not trained.
     "report": BELOW_MEASURE | {"measure", "study", "audit"},

@@ -66,7 +66,7 @@ def test_a_sample_follows_the_seeds_declared_for_its_subject() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_judging_needs_nothing_that_trains(module: Path) -> None:
-    """It imports its own room, the ledger, the errors, NumPy, SciPy and the standard library.
+    """It imports its own room, ledger, hashes, errors, NumPy, SciPy and the standard library.
 
     Only `gather`, which reads a study's folder, knows more.
     """
@@ -76,14 +76,15 @@ def test_judging_needs_nothing_that_trains(module: Path) -> None:
             imported |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module or "")
-    own = ("fa_audit.audit", "fa_audit.errors", "fa_audit.study.ledger", "numpy", "scipy")
+    own = ("fa_audit.audit", "fa_audit.errors", "fa_audit.hashing")
+    own = (*own, "fa_audit.study.ledger", "numpy", "scipy")
     outside = {
         name
         for name in imported
         if not name.startswith(own) and name.split(".")[0] not in sys.stdlib_module_names
     }
-    more = {"fa_audit.data.cifar", "fa_audit.study.cells", "fa_audit.study.spec"}
-    assert outside == (more if module.stem == "gather" else set())
+    more = {"data.editions", "rules", "study.cells", "study.spec"}
+    assert outside == ({f"fa_audit.{room}" for room in more} if module.stem == "gather" else set())
 
 
 def test_judging_does_not_load_torch() -> None:

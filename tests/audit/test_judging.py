@@ -1,6 +1,7 @@
 """Every rule of judging, on invented evidence."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,6 +167,12 @@ def test_the_measure_subtracted_must_be_there(tmp_path: Path) -> None:
 
 # properties
 
+PROPERTIES = {
+    "weight transport": {"bp": "exact", "usf_init": "sign", "fa_random": "none"},
+    "sign concordance": {"bp": "perfect", "usf_init": "enforced"},
+    "feedback at convolutions": {"bp": "Toeplitz", "fa_random": "dense"},
+}
+
 
 @pytest.mark.parametrize(
     ("rule", "aspect", "published", "word"),
@@ -175,17 +182,32 @@ def test_the_measure_subtracted_must_be_there(tmp_path: Path) -> None:
         ("fa_random", "feedback at convolutions", "dense", Word.REPRODUCED),
         ("fa_random", "feedback at convolutions", "Toeplitz", Word.NOT_REPRODUCED),
         ("bp", "sign concordance", "perfect", Word.REPRODUCED),
-        ("usf_sn", "stored feedback", "B0", Word.NOT_REPRODUCED),
     ],
 )
 def test_a_property_is_settled_by_the_rule_itself(
     rule: str, aspect: str, published: str, word: Word, tmp_path: Path
 ) -> None:
     claim = table("property", rule=rule, aspect=aspect, published=published)
-    found = verdict(tmp_path, claim, evidence({"bp": NEAR_75}))
+    found = verdict(tmp_path, claim, evidence({"bp": NEAR_75}, properties=PROPERTIES))
     assert (found.word, found.published, found.quantity) == (word, published, rule)
     assert (found.found == published) == (word == Word.REPRODUCED)
     assert found.found in found.reason
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"aspect": "weight-transport"}, "aspect 'weight-transport' is unknown; did you mean"),
+        ({"rule": "usf"}, "rule 'usf' is unknown; use one of bp, fa_random, usf_init"),
+        ({"published": "signs"}, "'signs' is unknown; did you mean 'sign'?"),
+    ],
+)
+def test_a_property_that_no_rule_can_have_is_refused(
+    keys: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    found = evidence({"bp": NEAR_75}, properties=PROPERTIES)
+    with pytest.raises(AuditError, match=f"claims.toml, claim 'c': {re.escape(sentence)}"):
+        verdict(tmp_path, table("property", **keys), found)
 
 
 # range and equivalence

@@ -15,6 +15,7 @@ from fa_audit.audit.claims import (
     SourceClaim,
     ValueClaim,
 )
+from fa_audit.audit.gather import gather
 from fa_audit.study.cells import study_cells
 from fa_audit.study.spec import Study, load_study
 
@@ -159,7 +160,9 @@ def test_runs_of_other_lengths_settle_nothing_that_training_made(
         }
         for subject in subjects
     }
-    found = judge(claims, Evidence("short", "cifar10", False, (0, 1, 2), records))
+    properties = gather(study, FOLDER).properties
+    evidence = Evidence("short", "cifar10", False, (0, 1, 2), records, properties=properties)
+    found = judge(claims, evidence)
     for claim, verdict in zip(claims.claims, found, strict=True):
         if isinstance(claim, SourceClaim):
             assert verdict.word in (Word.CONTRADICTED, Word.NOT_TESTABLE)

@@ -37,7 +37,7 @@ def _single(rule: str, n: int, width: int, device: str) -> Callable[[], None]:
     """A step on a fixed batch of n images, for a network of any width."""
     model = network(rule, width).to(device)
     settings = configuration(rule, 500).training
-    optimizer = build_optimizer(model.parameters(), settings)
+    optimizer = build_optimizer(model, settings)
     batch = torch.randn(n, 3, 24, 24).to(device, memory_format=torch.channels_last)
     labels = torch.arange(n, device=device) % 10
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
-from fa_audit.data import cifar
+from fa_audit.data.editions import CIFAR10 as EDITION
+from fa_audit.data.editions import EDITIONS
 
 PER_FILE = 7
 TRAIN_FILES = [f"data_batch_{i}" for i in range(1, 6)]
@@ -46,13 +48,15 @@ def records() -> Records:
 @pytest.fixture
 def small_cifar(records: Records, monkeypatch: pytest.MonkeyPatch) -> Records:
     """Let these records be what CIFAR-10 is known by."""
-    monkeypatch.setattr(cifar, "RECORDS_PER_FILE", PER_FILE)
     train = np.concatenate([records[file] for file in TRAIN_FILES])
     fingerprints = {
         "train": slow_fingerprint(train),
         "test": slow_fingerprint(records["test_batch"]),
     }
-    monkeypatch.setattr(cifar, "FINGERPRINTS", fingerprints)
+    small = replace(
+        EDITION, records={"train": PER_FILE, "test": PER_FILE}, fingerprints=fingerprints
+    )
+    monkeypatch.setitem(EDITIONS, "cifar10", small)
     return records
 
 
@@ -79,7 +83,7 @@ def write_python(monkeypatch: pytest.MonkeyPatch) -> Writer:
             file: {"data": rows[:, 1:], "labels": rows[:, 0].tolist()}
             for file, rows in records.items()
         }
-        contents["batches.meta"] = {"label_names": list(cifar.CLASSES)}
+        contents["batches.meta"] = {"label_names": list(EDITION.classes)}
         for file, content in contents.items():
             data = pickle.dumps(content, protocol=2)
             (folder / file).write_bytes(data)

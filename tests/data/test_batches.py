@@ -9,8 +9,10 @@ from torch import Tensor
 from torchvision.transforms import functional as transforms
 
 from fa_audit.data import Batches, Images, draw_crops, split_train_validation
-from fa_audit.data.cifar import MEAN, STD
+from fa_audit.data.editions import CIFAR10
 from fa_audit.errors import AuditError
+
+MEAN, STD = CIFAR10.mean, CIFAR10.std
 
 
 def generator(seed: int = 0) -> torch.Generator:

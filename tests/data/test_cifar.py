@@ -14,7 +14,8 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from fa_audit.data import cifar, load_cifar10
+from fa_audit.data import cifar, load_cifar
+from fa_audit.data.editions import EDITIONS
 from fa_audit.errors import AuditError
 
 Records = dict[str, np.ndarray]
@@ -24,7 +25,7 @@ BINARY, PYTHON = "cifar-10-batches-bin", "cifar-10-batches-py"
 def refusal(folder: Path) -> str:
     """The one sentence with which loading is refused."""
     with pytest.raises(AuditError) as caught:
-        load_cifar10(folder)
+        load_cifar("cifar10", folder)
     sentence = str(caught.value)
     assert sentence.endswith(".")
     assert ". " not in sentence
@@ -53,14 +54,14 @@ def test_the_binary_layout_is_read(
     small_cifar: Records, write_binary: Any, tmp_path: Path, inside: bool
 ) -> None:
     write_binary(tmp_path / BINARY, small_cifar)
-    data = load_cifar10(tmp_path if inside else tmp_path / BINARY)
+    data = load_cifar("cifar10", tmp_path if inside else tmp_path / BINARY)
     train = np.concatenate([small_cifar[f"data_batch_{i}"] for i in range(1, 6)])
     assert_holds(data.train, train)
     assert_holds(data.test, small_cifar["test_batch"])
     assert (data.name, data.title, data.stand_in) == ("cifar10", "CIFAR-10", False)
     assert data.classes[5] == "dog"
     assert len(data.classes) == 10
-    assert data.fingerprints == cifar.FINGERPRINTS
+    assert data.fingerprints == EDITIONS["cifar10"].fingerprints
 
 
 def test_the_same_records_in_another_order_are_known_again(
@@ -70,8 +71,8 @@ def test_the_same_records_in_another_order_are_known_again(
     shuffled = np.random.default_rng(0).permutation(train).reshape(5, -1, 3073)
     reordered = {f"data_batch_{i}": shuffled[i - 1] for i in range(1, 6)}
     write_binary(tmp_path, reordered | {"test_batch": small_cifar["test_batch"][::-1]})
-    data = load_cifar10(tmp_path)
-    assert data.fingerprints == cifar.FINGERPRINTS
+    data = load_cifar("cifar10", tmp_path)
+    assert data.fingerprints == EDITIONS["cifar10"].fingerprints
     assert_holds(data.train, shuffled.reshape(-1, 3073))
 
 
@@ -129,8 +130,8 @@ def test_the_python_layout_holds_the_same_images_as_the_binary_one(
 ) -> None:
     write_python(tmp_path / PYTHON, small_cifar)
     write_binary(tmp_path / "other", small_cifar)
-    data = load_cifar10(tmp_path if inside else tmp_path / PYTHON)
-    other = load_cifar10(tmp_path / "other")
+    data = load_cifar("cifar10", tmp_path if inside else tmp_path / PYTHON)
+    other = load_cifar("cifar10", tmp_path / "other")
     for here, there in ((data.train, other.train), (data.test, other.test)):
         assert torch.equal(here.pixels, there.pixels)
         assert here.pixels.is_contiguous()
@@ -188,7 +189,7 @@ def test_the_named_folder_comes_before_any_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FA_AUDIT_DATA", str(tmp_path))
-    assert cifar.find_cifar10() == tmp_path
+    assert cifar.find_cifar("cifar10") == tmp_path
 
 
 # The download
@@ -231,11 +232,11 @@ def archive(
 def test_without_a_folder_the_archive_is_downloaded_once_into_the_users_cache(
     archive: Path, small_cifar: Records, tmp_path: Path
 ) -> None:
-    folder = cifar.find_cifar10()
+    folder = cifar.find_cifar("cifar10")
     assert folder == tmp_path / "cache" / "fa-audit"
-    assert_holds(load_cifar10(folder).test, small_cifar["test_batch"])
+    assert_holds(load_cifar("cifar10", folder).test, small_cifar["test_batch"])
     archive.unlink()
-    assert cifar.find_cifar10() == folder
+    assert cifar.find_cifar("cifar10") == folder
 
 
 @unpacking
@@ -245,12 +246,12 @@ def test_the_cache_lies_in_the_home_folder_unless_another_is_named(
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("FA_AUDIT_DATA", "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cifar.find_cifar10() == tmp_path / "home" / ".cache" / "fa-audit"
+    assert cifar.find_cifar("cifar10") == tmp_path / "home" / ".cache" / "fa-audit"
 
 
 def failed_download() -> str:
     with pytest.raises(AuditError) as caught:
-        cifar.find_cifar10()
+        cifar.find_cifar("cifar10")
     sentence = str(caught.value)
     assert sentence.endswith("name that folder in FA_AUDIT_DATA.")
     assert ". " not in sentence
@@ -299,7 +300,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(archive: Path, tmp_path:
 
 @pytest.mark.real_data
 def test_the_real_images_have_the_published_mean_and_deviation(cifar10_folder: Path) -> None:
-    data = load_cifar10(cifar10_folder)
+    data = load_cifar("cifar10", cifar10_folder)
     assert (len(data.train), len(data.test)) == (50_000, 10_000)
     assert torch.bincount(data.train.labels).tolist() == [5_000] * 10
     assert torch.bincount(data.test.labels).tolist() == [1_000] * 10

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fa_audit.data import Dataset, Images, load_cifar10
+from fa_audit.data import Dataset, Images, load_cifar
 from fa_audit.report import Report
 from fa_audit.report.drawing import Figure, panel_svg
 from fa_audit.report.figures.exemplars import _mosaic, exemplar_figures
@@ -162,7 +162,7 @@ def test_a_network_whose_activations_overflow_leaves_a_gap_and_nothing_else(
 
 @pytest.mark.real_data
 def test_exemplars_of_cifar10_are_found_in_a_folder_of_any_order(cifar10_folder: Path) -> None:
-    dataset = load_cifar10(cifar10_folder)
+    dataset = load_cifar("cifar10", cifar10_folder)
     order = torch.randperm(10_000, generator=torch.Generator().manual_seed(0))
     test = dataset.test
     shuffled = replace(dataset, test=Images(test.pixels[order], test.labels[order]))

@@ -7,6 +7,7 @@ from fa_audit.report.names import (
     is_control,
     measure_title,
     place_title,
+    quantity_title,
     subject_title,
     with_titles,
 )
@@ -76,3 +77,9 @@ def test_ids_in_sentences_become_titles_and_nothing_else_does() -> None:
     assert with_titles(sentence, ["bp", "fa_toeplitz"]) == (
         "Least surely FA (Toeplitz) − BP = 3.2; BP. Not bpx, nor fa_toeplitz~bp."
     )
+
+
+def test_quantities_are_written_with_titles() -> None:
+    assert quantity_title("fa_random~bp") == "FA (Random) ~ BP"
+    assert quantity_title("bp − fa_random") == "BP − FA (Random)"
+    assert quantity_title("(usf_sn − a+b) − (bp − x)") == "(uSF SN − a+b) − (BP − x)"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fa_audit.data.cifar import FINGERPRINTS
+from fa_audit.data.editions import CIFAR10
 from fa_audit.errors import AuditError
 from fa_audit.report import Report, make_report, write_figure, write_report
 from fa_audit.report.drawing import Figure
@@ -107,7 +107,7 @@ def run(cell: RunCell) -> Record:
             "distance/end": {"unit": "1", "values": dict.fromkeys(LAYERS, 1.0)},
         },
         series={"epoch": {"validation_accuracy": [10.0, 30.0, level]}, "probe": probe},
-        provenance={"data": {"title": "CIFAR-10", **FINGERPRINTS}, "seconds": 1.0},
+        provenance={"data": {"title": "CIFAR-10", **(CIFAR10.fingerprints or {})}, "seconds": 1.0},
     )
 
 

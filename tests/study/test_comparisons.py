@@ -17,10 +17,10 @@ from fa_audit.study.comparisons import (
     comparison_measurements,
 )
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.results import load_parameters
 from fa_audit.study.run import load_weights
 from fa_audit.study.spec import ComparisonSettings, Study
 from fa_audit.training.trainer import split_indices, untrained_network
+from fa_audit.training.weights import set_weights
 from study.reading import LAYERS, assert_complete, centre, nine_digits, record
 from study.tiny import comparison_cells, dataset, do, write_study
 from training.tiny import configuration
@@ -61,7 +61,7 @@ def network(side: RunCell | UntrainedNetwork, output: OutputFolder) -> nn.Module
     if isinstance(side, UntrainedNetwork):
         return untrained_network(configuration(seed=side.seed), dataset())
     trained = untrained_network(side.run, dataset())
-    load_parameters(trained, load_weights(output.weights(side), "best-validation"))
+    set_weights(trained, load_weights(output.weights(side), "best-validation"))
     return trained
 
 
@@ -229,7 +229,7 @@ def test_a_subset_with_fewer_than_four_images_is_undefined_and_says_so(
 class Upside(nn.Module):
     """Registers its last layer first."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, normalisation: None) -> None:
         super().__init__()
         self.last = nn.Linear(6, classes)
         self.first = nn.Linear(3 * 24 * 24, 6)

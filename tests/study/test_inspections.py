@@ -18,11 +18,11 @@ from fa_audit.study import parallel
 from fa_audit.study.cells import ChannelCell, study_cells
 from fa_audit.study.inspections import channel_measurements, require_channels
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.results import load_parameters
 from fa_audit.study.run import load_weights, open_cells
 from fa_audit.study.selection import select
 from fa_audit.study.spec import Study
 from fa_audit.training.trainer import untrained_network
+from fa_audit.training.weights import set_weights
 from oracles import metrics_twins as twins
 from study.reading import assert_complete, centre, nine_digits, record
 from study.tiny import dataset, do, results, write_study
@@ -64,7 +64,7 @@ def plain(cell: ChannelCell, output: OutputFolder) -> nn.Sequential:
     network = build_network("architecture1", 10, stream(cell.seed, "initialisation"))
     assert isinstance(network, nn.Sequential)
     for run in cell.runs:
-        load_parameters(network, load_weights(output.weights(run), "best-validation"))
+        set_weights(network, load_weights(output.weights(run), "best-validation"))
     return network
 
 
@@ -138,7 +138,7 @@ def test_with_its_rule_in_place_a_network_would_show_other_gradients(
     study, output = looked_at
     cell = channel_cells(study)[0]
     ruled = untrained_network(cell.runs[0].run, dataset())
-    load_parameters(ruled, load_weights(output.weights(cell.runs[0]), "best-validation"))
+    set_weights(ruled, load_weights(output.weights(cell.runs[0]), "best-validation"))
     assert isinstance(ruled, nn.Sequential)
     images = centre(dataset().test.pixels)
     for layer in ("conv1", "conv2"):

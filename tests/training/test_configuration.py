@@ -79,6 +79,7 @@ OTHER = {
         "feedback_scale": 0.1,
         "batch_size": 64,
         "initialisation": "independent",
+        "optimizer": "muon",
         "precision": "bf16",
         "trained_layers": ("fc3",),
         "intervention": "flatten",
@@ -88,15 +89,18 @@ OTHER = {
 
 
 def test_every_setting_with_a_choice_enters_the_hash() -> None:
-    # A rank needs an intervention: test_interventions has its hashes.
-    without_choice = {"optimizer", "intervention_rank"}
+    # These need another setting beside them; test_interventions has the hashes of ranks.
+    not_alone = {"muon_learning_rate", "intervention_rank"}
     for room, values in OTHER.items():
-        assert set(values) == {f.name for f in fields(getattr(RUN, room))} - without_choice
+        assert set(values) == {f.name for f in fields(getattr(RUN, room))} - not_alone
     changed = [
         with_setting(room, name, value)
         for room, values in OTHER.items()
         for name, value in values.items()
     ]
+    muon = with_setting("training", "optimizer", "muon")
+    changed += [replace(muon, training=replace(muon.training, muon_learning_rate=0.01))]
+    changed += [replace(RUN, normalisation="batch"), replace(RUN, network="cnn4")]
     changed += [replace(RUN, seed=1), replace(RUN, rule="usf_init"), replace(RUN, rule="usf_sn")]
     changed += [replace(RUN, rule="usf_init", options={"magnitude": "signed"})]
     hashes = [run.hash for run in [RUN, *changed]]
@@ -116,7 +120,7 @@ def test_options_left_out_are_the_defaults_spelled_out(rule: str) -> None:
 @pytest.mark.parametrize(
     ("room", "name", "value", "sentence"),
     [
-        ("data", "name", "mnist", "data.name is 'mnist'; choose one of: cifar10, shapes"),
+        ("data", "name", "mnist", "data.name is 'mnist'; choose one of: cifar10, cifar100, shapes"),
         ("data", "validation", 0, "data.validation is 0; it must be at least 1"),
         ("data", "crop", 0, "data.crop is 0; it must lie between 1 and 32"),
         ("data", "crop", 33, "data.crop is 33; it must lie between 1 and 32"),
@@ -133,6 +137,7 @@ def test_options_left_out_are_the_defaults_spelled_out(rule: str) -> None:
         ("training", "optimizer", "sgd", "optimizer is 'sgd'; choose one of: adam"),
         ("training", "initialisation", "none", "initialisation is 'none'; choose one of: shared"),
         ("training", "precision", "half", "precision is 'half'; choose one of: float32"),
+        ("training", "muon_learning_rate", 0.02, "optimizer 'adam' has no use for muon_learning_"),
         ("probe", "images", 0, "probe.images is 0; it must be at least 1"),
         ("probe", "per_decade", 0, "probe.per_decade is 0; it must be at least 1"),
         ("probe", "zero_errors", "drop", "probe.zero_errors is 'drop'; choose one of: exclude"),
@@ -169,3 +174,12 @@ def test_a_feedback_scale_is_for_rules_that_draw_feedback(rule: str) -> None:
     else:
         with pytest.raises(AuditError, match=f"^rule '{rule}' stores no B0, so feedback_scale "):
             RunConfiguration(rule, 0, DATA, training)
+
+
+def test_muons_learning_rate_is_the_published_one_unless_given() -> None:
+    muon = replace(TRAINING, optimizer="muon")
+    assert muon.muon_learning_rate == 0.02
+    assert muon == replace(TRAINING, optimizer="muon", muon_learning_rate=0.02)
+    for bad in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(AuditError, match=r"^muon_learning_rate is .*; it must be > 0 and "):
+            replace(muon, muon_learning_rate=bad)

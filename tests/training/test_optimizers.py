@@ -27,7 +27,7 @@ def test_adam_is_the_published_one_with_l2_decay() -> None:
     for decay in (0.0, 0.3):
         parameter = nn.Parameter(torch.tensor(start))
         settings = TrainingSettings(epochs=1, learning_rate=0.05, weight_decay=decay)
-        optimizer = build_optimizer([parameter], settings)
+        optimizer = build_optimizer(nn.ParameterList([parameter]), settings)
         for gradient in gradients:
             parameter.grad = torch.tensor(gradient)
             optimizer.step()

@@ -11,8 +11,9 @@ from torch import nn
 from fa_audit.measure import error_angles
 from fa_audit.rules import RULES, convert, feedback_layers
 from fa_audit.training.configuration import ProbeSettings
-from fa_audit.training.probe import Probe, all_finite, probe_steps
+from fa_audit.training.probe import Probe, probe_steps
 from fa_audit.training.trainer import Trainer, untrained_network
+from fa_audit.training.weights import all_finite
 from oracles import metrics_twins as twins
 from training.tiny import (
     EPOCHS,

@@ -17,6 +17,7 @@ from fa_audit.training.configuration import (
 )
 from fa_audit.training.optimizers import build_optimizer
 from fa_audit.training.trainer import Trainer
+from fa_audit.training.weights import network_weights
 
 EPOCHS, STEPS_PER_EPOCH = 3, 4
 
@@ -62,7 +63,7 @@ def float64_trainer(run: RunConfiguration, device: str = "cpu") -> Trainer:
     """A run before its first step in float64, in which runs stay together for many steps."""
     trainer = Trainer(run, dataset(), device)
     trainer.network.double()
-    trainer.optimizer = build_optimizer(trainer.network.parameters(), run.training)
+    trainer.optimizer = build_optimizer(trainer.network, run.training)
     return trainer
 
 
@@ -94,7 +95,7 @@ def assert_identical(a: Trainer, b: Trainer) -> None:
     assert (a.status, a.epoch, a.best_epoch) == (b.status, b.epoch, b.best_epoch)
     assert a.history == b.history
     assert a.probe.series == b.probe.series
-    current = [dict(trainer.network.named_parameters()) for trainer in (a, b)]
+    current = [network_weights(trainer.network) for trainer in (a, b)]
     for checkpoint, first, second in [
         ("current", *current),
         *[(name, a.weights[name], b.weights[name]) for name in a.weights],

@@ -1,8 +1,8 @@
 """A case: a claim with the numbers that bear on it, or with what keeps it from being judged."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from fa_audit.audit.verdict import RecordReference, Verdict, Word
 from fa_audit.audit.wording import listed, suggest
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
-from fa_audit.rules import PLAUSIBILITY, RULES
+
+Found = TypeVar("Found")
 
 Numbers = Mapping[str, NDArray[np.float64]]
 """Name of a term → its values, at the seeds that all terms of a claim have."""
@@ -51,7 +52,7 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     """
     draft = Verdict(
         claim=claim.id,
-        definition=content_hash({"kind": claim.kind, **asdict(claim)}),
+        definition=definition(claim),
         statement=claim.statement,
         kind=claim.kind,
         word=Word.INCONCLUSIVE,
@@ -64,7 +65,7 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     if isinstance(claim, SourceClaim):
         return Case(claim, replace(draft, word=Word(claim.verdict), reason=claim.evidence))
     if isinstance(claim, PropertyClaim):
-        return Case(claim, _property(claim, draft))
+        return Case(claim, _property(claim, file, evidence, draft))
     assert isinstance(claim, MeasuredClaim)
     by_term = {name: evidence.sample(*term) for name, term in claim.terms.items()}
     _check_place(claim, by_term, file)
@@ -91,32 +92,54 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     )
     if isinstance(claim, SingleClaim):
         estimate = float(np.mean(quantity(claim, numbers))) if seeds else None
-        draft = replace(draft, quantity=" − ".join(claim.terms), estimate=estimate)
+        draft = replace(draft, quantity=claim.quantity, estimate=estimate)
     obstacle = _obstacle(claim, by_term, draft)
     if obstacle:
         return Case(claim, obstacle)
     return Case(claim, draft, numbers, {one.subject: one.training for one in samples})
 
 
+def definition(claim: Claim) -> str:
+    """Hash of what a claim says; keys that are not given do not enter it."""
+    given = {
+        entry.name: getattr(claim, entry.name)
+        for entry in fields(claim)
+        if entry.default is MISSING or getattr(claim, entry.name) != entry.default
+    }
+    return content_hash({"kind": claim.kind, **given})
+
+
 def quantity(claim: SingleClaim, numbers: Numbers) -> NDArray[np.float64]:
     """The numbers a single claim is about, seed by seed."""
     first, *others = (numbers[name] for name in claim.terms)
-    return statistics.paired_differences(first, *others) if others else first
+    if not others:
+        return first
+    difference = statistics.paired_differences(first, others[0])
+    if not claim.beyond:
+        return difference
+    return statistics.paired_differences(difference, statistics.paired_differences(*others[1:]))
 
 
-def _property(claim: PropertyClaim, draft: Verdict) -> Verdict:
+def _property(claim: PropertyClaim, file: str, evidence: Evidence, draft: Verdict) -> Verdict:
     """The verdict on what a rule is by its definition."""
-    found = PLAUSIBILITY[claim.aspect](RULES[claim.rule])
-    title = RULES[claim.rule].title
+    by_rule = _looked_up(claim.aspect, evidence.properties, f"{file}, claim {claim.id!r}: aspect")
+    found = _looked_up(claim.rule, by_rule, f"{file}, claim {claim.id!r}: rule")
+    _looked_up(claim.published, dict.fromkeys(by_rule.values()), f"{file}, claim {claim.id!r}:")
     return replace(
         draft,
         word=Word.REPRODUCED if found == claim.published else Word.NOT_REPRODUCED,
-        reason=f"By definition the {claim.aspect} of {title} is: {found}; tests hold the layers to "
-        "it.",
+        reason=f"By definition the {claim.aspect} of {claim.rule} is: {found}; tests hold the "
+        "layers to it.",
         published=claim.published,
         quantity=claim.rule,
         found=found,
     )
+
+
+def _looked_up(name: str, table: Mapping[str, Found], what: str) -> Found:
+    if name not in table:
+        raise AuditError(f"{what} {name!r} is unknown; {suggest(name, table)}")
+    return table[name]
 
 
 def _check_place(claim: MeasuredClaim, by_term: Mapping[str, SeedSample], file: str) -> None:
@@ -149,6 +172,9 @@ def _obstacle(
             reason = f"{sample.subject} has no {what}: {next(iter(sample.undefined.values()))}."
             return replace(draft, word=Word.NOT_TESTABLE, reason=reason)
     records = [record for sample in samples for record in sample.records.values()]
+    if not records:
+        reason = "Not run: the ledger has no record of what the claim is about."
+        return replace(draft, reason=reason)
     for name, wanted in claim.requires.items():
         found = [settings(record, name) for record in records]
         unlike = sorted({str(one) for values in found for one in values if one != wanted})

@@ -17,7 +17,13 @@ anything is run, what would count as reproduced. Seven kinds:
 
 The subject of a claim is a configuration or a comparison of the study; `minus` names a second one,
 whose value is subtracted seed by seed. `minus_measure` and `minus_at` name another measurement to
-subtract, of the same subject unless `minus` names one: after training minus before, say.
+subtract, of the same subject unless `minus` names one: after training minus before, say. `beyond`
+names two more subjects, whose own difference is subtracted from that: "A gains more from it than B
+does" is of = A with it, minus = A, beyond = [B with it, B].
+
+`grade` says how well it is known that a paper says so, where that is in question: "abstract", read
+in the paper's abstract or in a review of all of it; "second-hand", told by others and not verified;
+"unknown", not known to be said at all.
 
 Claims of one `family` ask one question and share one error rate; `control` says which:
 "family-wise" (the default) bounds the chance that any of them errs, "false-discovery" the share
@@ -61,6 +67,7 @@ class Claim:
     where: str
     read: str
     note: str = ""
+    grade: str = ""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -79,7 +86,7 @@ class SourceClaim(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class PropertyClaim(Claim):
-    """What a rule is like in one aspect of PLAUSIBILITY, in the words used there."""
+    """What a rule is like in one aspect of PLAUSIBILITY, in the words of `fa_audit.rules`."""
 
     kind = "property"
     rule: str
@@ -120,17 +127,25 @@ class MeasuredClaim(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class SingleClaim(MeasuredClaim):
-    """A claim about one quantity: a measurement of one subject, or of one minus another."""
+    """A claim about one quantity: a measurement of one subject, or a difference, or of two."""
 
     of: str
     minus: str | None = None
     minus_measure: str | None = None
     minus_at: str | None = None
+    beyond: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The subject, and the one subtracted from it where that is another."""
-        return (self.of,) if self.minus is None else (self.of, self.minus)
+        """The subject, another one subtracted from it, and the two whose difference is."""
+        return (self.of,) if self.minus is None else (self.of, self.minus, *self.beyond)
+
+    @property
+    def quantity(self) -> str:
+        """What is estimated, in the names of the terms."""
+        terms = list(self.terms)
+        difference = " − ".join(terms[:2])
+        return f"({difference}) − ({' − '.join(terms[2:])})" if self.beyond else difference
 
     @property
     def is_difference(self) -> bool:
@@ -139,13 +154,13 @@ class SingleClaim(MeasuredClaim):
 
     @property
     def terms(self) -> Mapping[str, Term]:
-        """The measurement, and the one subtracted from it.
+        """The measurement, the one subtracted from it, and the two whose difference is.
 
         Two of one subject are told apart by what differs: "bp best-validation" and "bp last".
         """
         own = Term(self.of, self.measure, self.at)
-        if not self.is_difference:
-            return {self.of: own}
+        if not self.is_difference or self.beyond:
+            return super().terms
         other = Term(
             self.minus or self.of, self.minus_measure or self.measure, self.minus_at or self.at
         )

@@ -29,7 +29,6 @@ from fa_audit.audit.claims import (
 )
 from fa_audit.audit.wording import suggest
 from fa_audit.errors import AuditError
-from fa_audit.rules import PLAUSIBILITY, RULES
 
 Table = Mapping[str, Any]
 
@@ -145,6 +144,7 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "where": (_is_text, "where it stands: table, figure, section"),
     "read": _is_one_of("printed", "figure", "prose"),
     "note": _TEXT,
+    "grade": _is_one_of("abstract", "second-hand", "unknown"),
     "verdict": _is_one_of("contradicted by its own source", "not testable"),
     "evidence": (_is_text, "what settles the claim"),
     "measure": (_is_text, "the name of a measurement"),
@@ -173,8 +173,12 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "minus": (_is_text, "the configuration or comparison to subtract"),
     "minus_measure": (_is_text, "the name of the measurement to subtract"),
     "minus_at": (_is_text, "the place or moment of the measurement to subtract"),
-    "rule": _is_one_of(*RULES),
-    "aspect": _is_one_of(*PLAUSIBILITY),
+    "rule": (_is_text, "the name of a rule"),
+    "aspect": (_is_text, "the name of an aspect of rules"),
+    "beyond": (
+        lambda value: _NAMES[0](value) and len(value) == 2,
+        "two configurations or comparisons, whose difference is to be subtracted",
+    ),
     "margin": (
         _is_above_zero,
         "a number above 0, fixed beforehand: the largest half-width that still informs (value), "
@@ -304,12 +308,12 @@ def _parse(table: Table, file: str) -> Claim:
     if "at" in values:
         values["statement"] = values["statement"].replace("{at}", values["at"])
     if "rule" in values:
-        title = RULES[values["rule"]].title
-        values["statement"] = values["statement"].replace("{rule}", title)
+        values["statement"] = values["statement"].replace("{rule}", values["rule"])
     if "groups" in values:
         values["groups"] = tuple(tuple(group) for group in values["groups"])
-    if "grid" in values:
-        values["grid"] = tuple(values["grid"])
+    for key in ("grid", "beyond"):
+        if key in values:
+            values[key] = tuple(values[key])
     claim = kind(**values)
     problem = _contradiction(claim)
     if problem:
@@ -323,13 +327,11 @@ def _contradiction(claim: Claim) -> str | None:
         return f"it names {claim.subjects[0]!r} or another twice; compare different ones"
     if isinstance(claim, SingleClaim) and claim.is_difference and len(claim.terms) < 2:
         return f"it subtracts {claim.of!r} from itself; name another measure or place to subtract"
-    if isinstance(claim, PropertyClaim):
-        possible = sorted({PLAUSIBILITY[claim.aspect](rule) for rule in RULES.values()})
-        if claim.published not in possible:
-            return (
-                f"published = {claim.published!r} is not what {claim.aspect} can be; use one of "
-                + ", ".join(possible)
-            )
+    if isinstance(claim, SingleClaim) and claim.beyond:
+        if claim.minus is None:
+            return "beyond subtracts from a difference; add minus"
+        if claim.minus_measure or claim.minus_at:
+            return "beyond is about one measure at one place; leave out minus_measure, minus_at"
     if isinstance(claim, OrderClaim) and len(claim.groups) < 2:
         return "an order needs at least two groups; add the second"
     if isinstance(claim, WinnerClaim):

@@ -26,6 +26,8 @@ class Evidence:
     """Configuration or comparison id → seed → record. Every id is a key; seeds may be absent."""
     declared: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Id → its declared seeds; the study's own for an id that is not there."""
+    properties: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Aspect → rule → what the rule is like by its definition, as RULES declares and tests hold."""
 
     def seeds_of(self, subject: str) -> tuple[int, ...]:
         """The seeds declared for a configuration or comparison."""

@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from fa_audit.audit.evidence import Evidence
-from fa_audit.data.cifar import FINGERPRINTS
+from fa_audit.data.editions import EDITIONS
 from fa_audit.errors import AuditError
+from fa_audit.rules import PLAUSIBILITY, RULES
 from fa_audit.study.cells import study_cells
 from fa_audit.study.ledger import Ledger, Record
 from fa_audit.study.spec import Study
 
 
 def gather(study: Study, folder: Path) -> Evidence:
-    """The records of every cell of `study` that is in `folder`/ledger.
+    """The records of every cell of `study` that is in `folder`/ledger, and what rules are like.
 
     Args:
         study: What was declared to be run.
@@ -24,12 +25,15 @@ def gather(study: Study, folder: Path) -> Evidence:
     ledger = Ledger(folder / "ledger")
     records: dict[str, dict[int, Record]] = {}
     declared: dict[str, tuple[int, ...]] = {}
+    edition = EDITIONS.get(study.data.name)
+    known = dict(edition.fingerprints or {}) if edition else None
     for cell in study_cells(study):
         by_seed = records.setdefault(cell.id, {})
         declared[cell.id] = (*declared.get(cell.id, ()), cell.seed)
         record = ledger.find(cell.id, cell.seed, cell.hash)
         if record is not None:
-            _require_same_data(study, record, ledger)
+            if known is not None:
+                _require_same_data(known, study, record, ledger)
             by_seed[cell.seed] = record
     return Evidence(
         study=study.name,
@@ -38,16 +42,22 @@ def gather(study: Study, folder: Path) -> Evidence:
         seeds=study.seeds,
         records=records,
         declared=declared,
+        properties={
+            aspect: {name: found(rule) for name, rule in RULES.items()}
+            for aspect, found in PLAUSIBILITY.items()
+        },
     )
 
 
-def _require_same_data(study: Study, record: Record, ledger: Ledger) -> None:
-    if study.data.name != "cifar10":
-        return
-    for split, fingerprint in FINGERPRINTS.items():
-        if record.provenance["data"][split] != fingerprint:
+def _require_same_data(known: dict[str, str], study: Study, record: Record, ledger: Ledger) -> None:
+    """Refuse a record of other images; where none are known, the first record tells which."""
+    edition = EDITIONS[study.data.name]
+    for split in edition.files:
+        found = record.provenance["data"][split]
+        if known.setdefault(split, found) != found:
+            what = edition.title if edition.fingerprints else "the images of the other records"
             raise AuditError(
-                f"{ledger.path(record.id, record.seed, record.hash)} was not made with CIFAR-10: "
+                f"{ledger.path(record.id, record.seed, record.hash)} was not made with {what}: "
                 f"the fingerprint of its {split} images is another; remove it and run the study "
                 "again."
             )

@@ -8,7 +8,7 @@ from fa_audit.audit.statistics import Interval
 
 def show(number: float, unit: str) -> str:
     """A number with four significant digits and its unit: "75.04 %", "30°", "0.5"."""
-    return f"{number:.4g}" + {"fraction": "", "degrees": "°"}.get(unit, f" {unit}")
+    return f"{number:.4g}" + {"fraction": "", "1": "", "degrees": "°"}.get(unit, f" {unit}")
 
 
 def span(interval: Interval, unit: str) -> str:

@@ -1,7 +1,10 @@
-"""CIFAR-10 from a folder in either official layout, known by its content and refused if damaged.
+"""CIFAR-10 and CIFAR-100 from a folder in either official layout, refused if they are damaged.
 
-Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009;
-https://www.cs.toronto.edu/~kriz/cifar.html describes both layouts.
+CIFAR-10 is known by its content, whatever the layout. Of CIFAR-100 no fingerprint is known here. In
+the python layout the MD5 sums that torchvision publishes tell that its files are the official ones;
+in the binary layout only the structure is checked: sizes, as many images of every class, five
+classes to a superclass. So results on it carry a caveat beside the fingerprint of the images used,
+by which runs on other images are told apart.
 """
 
 from __future__ import annotations
@@ -9,78 +12,70 @@ from __future__ import annotations
 import os
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from fa_audit.data.editions import EDITIONS, Edition
 from fa_audit.data.images import Dataset, Images
 from fa_audit.errors import AuditError
 
 FOLDER_VARIABLE = "FA_AUDIT_DATA"
 
-CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2470, 0.2435, 0.2616)
-FINGERPRINTS = {
-    "train": "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260",
-    "test": "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f",
-}
-
-BINARY_FOLDER, PYTHON_FOLDER = "cifar-10-batches-bin", "cifar-10-batches-py"
-FILES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
-RECORDS_PER_FILE = 10_000
 SIDE = 32
-RECORD_BYTES = 1 + 3 * SIDE * SIDE
+PIXEL_BYTES = 3 * SIDE * SIDE
+
+BY_MD5 = "recognised by the MD5 sums of its files; its fingerprint was not known beforehand"
+BY_STRUCTURE = "recognised by its structure alone; its fingerprint was not known beforehand"
 
 
-def load_cifar10(folder: Path) -> Dataset:
-    """Read CIFAR-10 and make sure that it is CIFAR-10.
+def load_cifar(name: str, folder: Path) -> Dataset:
+    """Read CIFAR-10 or CIFAR-100 and make sure of it as far as that can be.
 
     Args:
-        folder: Holds `cifar-10-batches-bin` or `cifar-10-batches-py`, or is one of them.
+        name: "cifar10" or "cifar100".
+        folder: Holds the unpacked binary or python archive, or is what it unpacks to.
 
     Returns:
-        50,000 training and 10,000 test images with their verified fingerprints. Records of the
-        binary layout may come in any order; the images then do too.
+        50,000 training and 10,000 test images with their fingerprints: those of CIFAR-10 verified,
+        those of CIFAR-100 with a caveat. Records of the binary layout may come in any order; the
+        images then do too.
 
     Raises:
         AuditError: The folder is missing or holds neither layout, a file cannot be read or has the
-            wrong size, or a split's fingerprint is not CIFAR-10's.
+            wrong size, a split's fingerprint is not CIFAR-10's, or its labels not CIFAR-100's.
     """
-    splits = _read(folder)
-    for split, images in splits.items():
-        found, expected = images.fingerprint(), FINGERPRINTS[split]
-        if found != expected:
+    edition = EDITIONS[name]
+    splits, caveat = _read(edition, folder)
+    found = {split: images.fingerprint() for split, images in splits.items()}
+    for split, expected in (edition.fingerprints or {}).items():
+        if found[split] != expected:
             raise AuditError(
-                f"The {split} split in {folder} is not CIFAR-10's: its fingerprint is "
-                f"{found[:12]}…, expected {expected[:12]}…; unpack the official archive again."
+                f"The {split} split in {folder} is not {edition.title}'s: its fingerprint is "
+                f"{found[split][:12]}…, expected {expected[:12]}…; unpack the official archive "
+                "again."
             )
     return Dataset(
-        name="cifar10",
-        title="CIFAR-10",
+        name=edition.name,
+        title=edition.title,
         stand_in=False,
-        classes=CLASSES,
+        classes=edition.classes,
         train=splits["train"],
         test=splits["test"],
-        mean=MEAN,
-        std=STD,
-        fingerprints=dict(FINGERPRINTS),
+        mean=edition.mean,
+        std=edition.std,
+        fingerprints=found,
+        caveat="" if edition.fingerprints else caveat,
     )
 
 
-def find_cifar10() -> Path:
-    """Find the folder with CIFAR-10 when none is named; download it when there is none.
+def find_cifar(name: str) -> Path:
+    """Find the folder with the images when none is named; download them when there is none.
+
+    Args:
+        name: "cifar10" or "cifar100".
 
     Returns:
         The folder in the environment variable FA_AUDIT_DATA if that is set, else `fa-audit` in the
@@ -94,100 +89,127 @@ def find_cifar10() -> Path:
     if named:
         return Path(named)
     cache = _cache()
-    # Imported late, here and below: it takes seconds that the stand-in need not wait for.
-    from torchvision.datasets import CIFAR10
-
+    edition = EDITIONS[name]
     try:
-        CIFAR10(cache, train=False, download=True)
+        _torchvision(edition)(cache, train=False, download=True)
     except (OSError, RuntimeError, HTTPException) as error:
         raise AuditError(
-            f"CIFAR-10 could not be downloaded to {cache} ({_reason(error)}); unpack the official "
-            f"archive in a folder and name that folder in {FOLDER_VARIABLE}."
+            f"{edition.title} could not be downloaded to {cache} ({_reason(error)}); unpack the "
+            f"official archive in a folder and name that folder in {FOLDER_VARIABLE}."
         ) from error
     return cache
 
 
-def cifar10_at_hand() -> Path | None:
-    """The folder that `find_cifar10` would name, if that needs no download; else None."""
+def cifar_at_hand(name: str) -> Path | None:
+    """The folder that `find_cifar` would name, if that needs no download; else None."""
     named = os.environ.get(FOLDER_VARIABLE)
     folder = Path(named) if named else _cache()
-    return folder if named or (folder / PYTHON_FOLDER).is_dir() else None
+    return folder if named or (folder / EDITIONS[name].python_folder).is_dir() else None
 
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa-audit"
 
 
-def _read(folder: Path) -> dict[str, Images]:
-    """Both splits, from whichever layout is found first in the folder."""
+def _torchvision(edition: Edition) -> Any:
+    """torchvision's class, imported late: it takes seconds that the stand-in need not wait for."""
+    from torchvision import datasets
+
+    return getattr(datasets, edition.torchvision_class)
+
+
+def _read(edition: Edition, folder: Path) -> tuple[dict[str, Images], str]:
+    """Both splits, from whichever layout is found first in the folder, and how they are known."""
     if not folder.is_dir():
         raise AuditError(
-            f"The data folder {folder} does not exist; name the folder that holds {BINARY_FOLDER} "
-            f"or {PYTHON_FOLDER}."
+            f"The data folder {folder} does not exist; name the folder that holds "
+            f"{edition.binary_folder} or {edition.python_folder}."
         )
-    for name, suffix, read in ((BINARY_FOLDER, ".bin", _binary), (PYTHON_FOLDER, "", _python)):
+    for name, suffix, read, caveat in (
+        (edition.binary_folder, ".bin", _binary, BY_STRUCTURE),
+        (edition.python_folder, "", _python, BY_MD5),
+    ):
         for place in (folder / name, folder):
             # One file is enough to know the layout by: what is missing is reported when reading.
-            if any((place / f"{file}{suffix}").exists() for file in sum(FILES.values(), ())):
-                return read(place)
+            if any((place / f"{file}{suffix}").is_file() for file in edition.all_files):
+                return read(edition, place), caveat
     raise AuditError(
-        f"The data folder {folder} holds no CIFAR-10: there is neither {BINARY_FOLDER} nor "
-        f"{PYTHON_FOLDER} with its files in it; unpack an official archive there."
+        f"The data folder {folder} holds no {edition.title}: there is neither "
+        f"{edition.binary_folder} nor {edition.python_folder} with its files in it; unpack an "
+        "official archive there."
     )
 
 
-def _binary(place: Path) -> dict[str, Images]:
-    """The binary layout: files of records, a label byte and then the planes R, G and B."""
+def _binary(edition: Edition, place: Path) -> dict[str, Images]:
+    """The binary layout: files of records, the labels and then the planes R, G and B."""
     splits = {}
-    for split, files in FILES.items():
-        n = RECORDS_PER_FILE
+    for split, files in edition.files.items():
+        n, labels = edition.records[split], edition.label_bytes
+        parts = [_records(place / f"{file}.bin", n, labels + PIXEL_BYTES) for file in files]
         pixels = torch.empty((n * len(files), SIDE, SIDE, 3), dtype=torch.uint8)
-        labels = torch.empty(n * len(files), dtype=torch.int64)
-        for k, file in enumerate(files):
-            records = _records(place / f"{file}.bin")
-            part = slice(k * n, (k + 1) * n)
-            labels[part] = records[:, 0]
-            pixels[part] = records[:, 1:].view(n, 3, SIDE, SIDE).permute(0, 2, 3, 1)
-        splits[split] = Images(pixels, labels)
+        for own, records in zip(pixels.split(n), parts, strict=True):
+            own.copy_(records[:, labels:].view(n, 3, SIDE, SIDE).permute(0, 2, 3, 1))
+        given = torch.cat([records[:, :labels] for records in parts]).long()
+        if edition.coarse_classes:
+            _require_structure(edition, split, given[:, 0], given[:, 1], place)
+        splits[split] = Images(pixels, given[:, -1].contiguous())
     return splits
 
 
-def _records(path: Path) -> torch.Tensor:
-    """One binary file as uint8 [records, 3073]."""
+def _records(path: Path, n: int, length: int) -> Tensor:
+    """One binary file as uint8 [n, length]."""
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise AuditError(
             f"{path} cannot be read ({_reason(error)}); unpack the official archive again."
         ) from error
-    expected = RECORDS_PER_FILE * RECORD_BYTES
-    if data.size != expected:
+    if data.size != n * length:
         raise AuditError(
-            f"{path} has {data.size:,} bytes, expected {expected:,}; unpack the official archive "
+            f"{path} has {data.size:,} bytes, expected {n * length:,}; unpack the official archive "
             "again."
         )
-    return torch.from_numpy(data).view(RECORDS_PER_FILE, RECORD_BYTES)
+    return torch.from_numpy(data).view(n, length)
 
 
-def _python(place: Path) -> dict[str, Images]:
+def _require_structure(
+    edition: Edition, split: str, coarse: Tensor, fine: Tensor, place: Path
+) -> None:
+    """Refuse labels that cannot be the official ones: what their counts tell of them."""
+    classes, superclasses = len(edition.classes), edition.coarse_classes
+    pairs = torch.stack([coarse, fine], dim=1).unique(dim=0)
+    each = len(fine) // classes
+    sound = (
+        torch.bincount(fine, minlength=classes).tolist() == [each] * classes
+        and len(pairs) == classes
+        and torch.bincount(pairs[:, 0], minlength=superclasses).tolist()
+        == [classes // superclasses] * superclasses
+    )
+    if not sound:
+        raise AuditError(
+            f"The {split} split in {place} is not {edition.title}'s: it should have {each} images "
+            f"of each of {classes} classes, {classes // superclasses} classes to a superclass; "
+            "unpack the official archive again."
+        )
+
+
+def _python(edition: Edition, place: Path) -> dict[str, Images]:
     """The python layout, read by torchvision, which compares MD5 sums before it unpickles."""
-    from torchvision.datasets import CIFAR10
-
     # torchvision adds the official folder name to its root; here the files' own folder is the root.
-    in_place = type("CIFAR10", (CIFAR10,), {"base_folder": ""})
+    in_place = type("InPlace", (_torchvision(edition),), {"base_folder": ""})
     splits = {}
-    for split in FILES:
+    for split in edition.files:
         try:
             data = in_place(place, train=split == "train")
         except RuntimeError as error:
             raise AuditError(
-                f"CIFAR-10 in {place} is incomplete or damaged, by the MD5 sums of its files; "
-                "unpack the official archive again."
+                f"{edition.title} in {place} is incomplete or damaged, by the MD5 sums of its "
+                "files; unpack the official archive again."
             ) from error
         except OSError as error:
             raise AuditError(
-                f"CIFAR-10 in {place} cannot be read ({_reason(error)}); unpack the official "
-                "archive again."
+                f"{edition.title} in {place} cannot be read ({_reason(error)}); unpack the "
+                "official archive again."
             ) from error
         pixels = torch.from_numpy(np.ascontiguousarray(data.data))
         splits[split] = Images(pixels, torch.tensor(data.targets))

@@ -76,6 +76,8 @@ class Dataset:
         mean: Mean of R, G and B in [0, 1], subtracted from the scaled pixels.
         std: Standard deviation of R, G and B, by which the difference is divided.
         fingerprints: `Images.fingerprint` of "train" and "test".
+        caveat: How the images were recognised, where not by a fingerprint known beforehand; else
+            empty.
     """
 
     name: str
@@ -87,3 +89,4 @@ class Dataset:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprints: Mapping[str, str]
+    caveat: str = ""

@@ -21,6 +21,11 @@ from fa_audit.report.provenance import link_to_run
 from fa_audit.report.sentences import how_tested, what_would_change
 from fa_audit.report.strips import strip_plot
 
+GRADES = {
+    "abstract": "read in the paper's abstract, or in a review of the whole paper",
+    "second-hand": "told by others, not verified",
+    "unknown": "not known to be said",
+}
 READ = {"printed": "printed", "figure": "read off the figure", "prose": "said in words"}
 
 
@@ -75,6 +80,8 @@ def _facts(claim: Claim, verdict: Verdict, material: Material) -> Iterator[Html]
     if isinstance(claim, MeasuredClaim) and claim.reading_error:
         read = f"{read}, ± {show(claim.reading_error, claim.unit)}"
     yield fact("Where it stands", f"{claim.where} ({read})")
+    if claim.grade:
+        yield fact("How well that is known", GRADES[claim.grade])
     if isinstance(claim, MeasuredClaim):
         yield fact("Measured", f"{measure_title(claim.measure)}, {place_title(claim.at)}")
     if published := published_text(verdict):

@@ -15,7 +15,7 @@ from fa_audit.study.spec import Study
 
 
 def cost_of(study: Study, id: str, classes: int) -> Cost:
-    """The cost of one configuration's network, all layers together; nothing is run but one image.
+    """The cost of one configuration's network, all layers together; nothing is run but two images.
 
     Args:
         study: The study.
@@ -24,8 +24,9 @@ def cost_of(study: Study, id: str, classes: int) -> Cost:
     """
     run = next(iter(study.configurations[id].values()))
     side = run.data.crop
-    example = torch.zeros(1, 3, side, side)
-    network = build_network(run.network, classes, stream(run.seed, "initialisation"))
+    example = torch.zeros(2, 3, side, side)
+    generator = stream(run.seed, "initialisation")
+    network = build_network(run.network, classes, generator, run.normalisation)
     convert(
         network,
         RULES[run.rule],

@@ -108,9 +108,10 @@ class Material:
 
     @cached_property
     def data_title(self) -> str:
-        """The data set, as the records call it."""
+        """The data set, as the records call it, with the caveat they have about it."""
+        data = [record.provenance.get("data", {}) for record in self.records]
         titles = dict.fromkeys(
-            str(record.provenance.get("data", {}).get("title", "")) for record in self.records
+            "; ".join(str(one[key]) for key in ("title", "caveat") if one.get(key)) for one in data
         )
         return ", ".join(filter(None, titles)) or self.evidence.data
 

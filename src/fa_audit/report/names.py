@@ -128,8 +128,8 @@ def _side_title(side: str) -> str:
 
 
 def quantity_title(quantity: str) -> str:
-    """What a verdict estimates: one subject, or a difference of two, or of two of its measures."""
-    return " − ".join(_term_title(term) for term in quantity.split(" − "))
+    """What a verdict estimates: one term, a difference of two, or of two differences."""
+    return re.sub(r"[^\s()−]([^()−]*[^\s()−])?", lambda term: _term_title(term[0]), quantity)
 
 
 def _term_title(term: str) -> str:

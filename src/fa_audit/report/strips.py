@@ -118,7 +118,7 @@ def _scale(values: Sequence[float]) -> Scale:
 
 
 def _strips(claim: MeasuredClaim, material: Material) -> Iterator[Strip]:
-    """One row for each subject, or one for their difference."""
+    """One row for each subject, or one for the difference that is claimed."""
 
     def values(term: str) -> Mapping[int, float]:
         return material.values(*claim.terms[term])
@@ -127,11 +127,16 @@ def _strips(claim: MeasuredClaim, material: Material) -> Iterator[Strip]:
         return rule_variable(material.rule(subject.split("~")[0]))
 
     if isinstance(claim, SingleClaim) and claim.is_difference:
-        own, subtracted = map(values, claim.terms)
+        by_term = [values(term) for term in claim.terms]
+        signs = (1, -1, -1, 1)[: len(by_term)]
         yield Strip(
-            quantity_title(" − ".join(claim.terms)),
+            quantity_title(claim.quantity),
             colour(claim.of),
-            {s: value - subtracted[s] for s, value in own.items() if s in subtracted},
+            {
+                seed: sum(sign * own[seed] for sign, own in zip(signs, by_term, strict=True))
+                for seed in by_term[0]
+                if all(seed in own for own in by_term)
+            },
         )
         return
     for subject in claim.subjects:

@@ -11,7 +11,8 @@ from fa_audit.audit import Change, compare_verdicts, judge, load_claims, verdict
 from fa_audit.audit.gather import gather
 from fa_audit.audit.paired_runs import to_csv
 from fa_audit.data import load_dataset
-from fa_audit.data.cifar import cifar10_at_hand
+from fa_audit.data.cifar import cifar_at_hand
+from fa_audit.data.editions import EDITIONS
 from fa_audit.errors import AuditError
 from fa_audit.report.association import association_markdown
 from fa_audit.report.drawing import FORMATS, Figure, write_files
@@ -89,8 +90,8 @@ def make_report(
 
 def _pictures(study: Study, data: Path | None) -> Pictures | None:
     """The study's test images, where they are at hand."""
-    if study.data.name == "cifar10":
-        data = data or cifar10_at_hand()
+    if study.data.name in EDITIONS:
+        data = data or cifar_at_hand(study.data.name)
         if data is None:
             return None
     return Pictures(load_dataset(study.data.name, data, **study.data.sizes), study.data.crop)

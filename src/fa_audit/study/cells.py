@@ -31,6 +31,11 @@ class RunCell:
         return self.run.network
 
     @property
+    def normalisation(self) -> str | None:
+        """That network's normalisation."""
+        return self.run.normalisation
+
+    @property
     def data(self) -> DataSettings:
         """Its images."""
         return self.run.data
@@ -58,6 +63,7 @@ class UntrainedNetwork:
     network: str
     seed: int
     data: DataSettings
+    normalisation: str | None = None
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -65,6 +71,7 @@ class UntrainedNetwork:
         return {
             "kind": UNTRAINED,
             "network": self.network,
+            **({"normalisation": self.normalisation} if self.normalisation else {}),
             "seed": self.seed,
             "initialisation": "shared",
             "data": {key: value for key, value in asdict(self.data).items() if value is not None},
@@ -256,5 +263,5 @@ def study_cells(study: Study) -> Iterator[Cell]:
 
 def _network(study: Study, side: Side) -> RunCell | UntrainedNetwork:
     if side.id == UNTRAINED:
-        return UntrainedNetwork(study.network, side.seed, study.data)
+        return UntrainedNetwork(study.network, side.seed, study.data, study.normalisation)
     return RunCell(side.id, study.configurations[side.id][side.seed])

@@ -13,8 +13,9 @@ from fa_audit.measure.representations import ESTIMATOR
 from fa_audit.networks import build_network
 from fa_audit.streams import stream
 from fa_audit.study.cells import ComparisonCell, RunCell, UntrainedNetwork
-from fa_audit.study.results import Measurements, Weights, load_parameters, measurement
+from fa_audit.study.results import Measurements, Weights, measurement
 from fa_audit.training.configuration import DataSettings
+from fa_audit.training.weights import set_weights
 
 
 def comparison_measurements(
@@ -30,7 +31,7 @@ def comparison_measurements(
     Args:
         cells: With one seed, the same settings and the same images.
         dataset: The images.
-        weights_of: A run's parameters by name.
+        weights_of: A run's weights by name.
         device: Where to compute.
 
     Returns:
@@ -125,9 +126,9 @@ def bare_network(
 ) -> nn.Module:
     """The network of one side without its rule, which decides how it learns, not what it is."""
     generator = stream(side.seed, "initialisation")
-    network = build_network(side.network, len(dataset.classes), generator)
+    network = build_network(side.network, len(dataset.classes), generator, side.normalisation)
     if isinstance(side, RunCell):
-        load_parameters(network, weights_of(side))
+        set_weights(network, weights_of(side))
     return network.to(memory_format=torch.channels_last)
 
 

@@ -21,7 +21,7 @@ from fa_audit.study.cells import CostCell
 from fa_audit.study.results import Measurements, measurement
 from fa_audit.training.configuration import RunConfiguration
 from fa_audit.training.interventions import intervene
-from fa_audit.training.optimizers import build_optimizer, trained_parameters
+from fa_audit.training.optimizers import build_optimizer
 from fa_audit.training.precision import initial_feedback, lowered
 from fa_audit.training.trainer import (
     split_indices,
@@ -90,7 +90,7 @@ def _counted(own: RunConfiguration, reference: RunConfiguration, dataset: Datase
 
 def _cost(run: RunConfiguration, dataset: Dataset) -> NetworkCost:
     side = run.data.crop
-    return network_cost(untrained_network(run, dataset), torch.zeros(1, 3, side, side))
+    return network_cost(untrained_network(run, dataset), torch.zeros(2, 3, side, side))
 
 
 def _multiply_adds(cost: Cost) -> int:
@@ -156,7 +156,7 @@ def _steps(run: RunConfiguration, dataset: Dataset, device: torch.device) -> Cal
     """A function that takes one more step of a fresh run, always with the same batch."""
     settings = run.training
     network = untrained_network(run, dataset).to(device)
-    optimizer = build_optimizer(trained_parameters(network, settings), settings)
+    optimizer = build_optimizer(network, settings)
     intervene(network, optimizer, settings, run.seed)
     feedback = lowered(initial_feedback(network), settings.precision)
     train, _ = split_indices(run, dataset)

@@ -79,7 +79,7 @@ def channel_measurements(
     Args:
         cell: Which network, and what of it.
         dataset: The images.
-        weights_of: A run's parameters by name.
+        weights_of: A run's weights by name.
         device: Where to compute.
 
     Returns:

@@ -49,7 +49,12 @@ def provenance(
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "replicas": replicas,
-        "data": {"title": dataset.title, "stand_in": dataset.stand_in, **dataset.fingerprints},
+        "data": {
+            "title": dataset.title,
+            "stand_in": dataset.stand_in,
+            **dataset.fingerprints,
+            **({"caveat": dataset.caveat} if dataset.caveat else {}),
+        },
         "seconds": round(seconds, 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fa_audit.data import Batches
 from fa_audit.measure import evaluate
 from fa_audit.training.ranks import RankProbe
 from fa_audit.training.trainer import CHECKPOINTS, Trainer
+from fa_audit.training.weights import set_weights
 
 Measurements = dict[str, dict[str, Any]]
 Weights = Mapping[str, Tensor]
@@ -55,7 +56,7 @@ def _accuracies(trainer: Trainer) -> Measurements:
     index = torch.arange(len(test), device=trainer.device)
     found = {}
     for checkpoint in CHECKPOINTS:
-        load_parameters(trainer.network, trainer.weights[checkpoint])
+        set_weights(trainer.network, trainer.weights[checkpoint])
         found[checkpoint] = evaluate(trainer.network, batches.centre, index, test.labels)
     last = len(history["validation_accuracy"]) - (1 if trainer.status == "finished" else 2)
     at_epoch = {"best-validation": trainer.best_epoch, "last": last}
@@ -99,6 +100,8 @@ def _probed(trainer: Trainer) -> Measurements:
     layers = [layer for layer in probe.layers if "local_angle" in series[layer]]
     result = {}
     angle = f"mean over images of the angle per image, zero errors: {probe.settings.zero_errors}"
+    if trainer.configuration.normalisation:
+        angle = f"{angle}, batch normalisation by its running statistics"
     no_error = "every error of the batch is zero or overflows"
     no_pair = "feedback and weight differ in shape, or overflow"
     for quantity, estimator, reason in (
@@ -183,10 +186,3 @@ def _lowest(values: list[float | None]) -> float | None:
 
 def _highest(values: list[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
-
-
-def load_parameters(network: nn.Module, weights: Weights) -> None:
-    """Copy parameters by name into `network`."""
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(weights[name])

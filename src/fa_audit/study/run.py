@@ -287,7 +287,7 @@ def _resume(trainer: Trainer, checkpoint: Path, progress: Progress) -> float:
 
 
 def load_weights(path: Path, checkpoint: str) -> dict[str, Tensor]:
-    """A run's parameters at "best-validation" or "last"."""
+    """A run's weights at "best-validation" or "last"."""
     prefix = f"{checkpoint}/"
     return {
         name.removeprefix(prefix): tensor

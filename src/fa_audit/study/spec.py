@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fa_audit.errors import AuditError
+from fa_audit.networks import require_normalisation
 from fa_audit.rules import get_rule
 from fa_audit.study.grid import grid
 from fa_audit.study.pairs import (
@@ -164,6 +165,7 @@ class Study:
         seeds: Declared before running, for all configurations that declare none of their own; all
             of them are reported.
         network: The network of all runs, a name in NETWORKS.
+        normalisation: That of all runs whose configuration names no other; None for none.
         data: The images of all runs.
         configurations: id → seed → the run.
         comparisons: id → seed → the networks compared.
@@ -180,6 +182,7 @@ class Study:
     source: str
     seeds: tuple[int, ...]
     network: str
+    normalisation: str | None
     data: DataSettings
     configurations: Mapping[str, Mapping[int, RunConfiguration]]
     comparisons: Mapping[str, Mapping[int, NetworkPair]]
@@ -239,10 +242,11 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         "study.toml",
         content,
         ("name", "title", "source", "seeds", "network", "data", "training", "probe"),
-        ("rank", "configurations", "comparison", "channels", "cost"),
+        ("normalisation", "rank", "configurations", "comparison", "channels", "cost"),
     )
     seeds = _seeds(content.get("seeds"))
     network = content.get("network", RunConfiguration.network)
+    normalisation = _normalisation(content, None)
     data = _settings("[data]", DataSettings, content.get("data", {}))
     probe = _settings("[probe]", ProbeSettings, content.get("probe", {}))
     rank = _settings("[rank]", RankSettings, content["rank"]) if "rank" in content else None
@@ -262,7 +266,7 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
             declared[id] = _seeds(entry["seeds"]) if "seeds" in entry else seeds
             seed = declared[id][0]
             configurations[id] = _configuration(
-                entry, where, seed, data, probe, rank, training, network
+                entry, where, seed, data, probe, rank, training, network, normalisation
             )
         except AuditError as error:
             named = str(error).startswith(where)
@@ -289,6 +293,7 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         source=_text(content, "source"),
         seeds=seeds[:first],
         network=network,
+        normalisation=normalisation,
         data=data,
         configurations=runs,
         comparisons={
@@ -361,12 +366,15 @@ def _configuration(
     rank: RankSettings | None,
     training: dict[str, Any],
     network: Any,
+    normalisation: str | None,
 ) -> RunConfiguration:
-    """One configuration: a rule, its options, and what differs from [training]; at one seed."""
+    """One configuration: a rule, its options, and what differs from the study's; at one seed."""
     if "rule" not in entry:
         raise AuditError("rule is missing")
     rule = get_rule(_text(entry, "rule"))
-    _known(where, entry, ("id", "rule", "seeds"), tuple(rule.options), _TRAINING_KEYS)
+    _known(
+        where, entry, ("id", "rule", "seeds", "normalisation"), tuple(rule.options), _TRAINING_KEYS
+    )
     own = {key: value for key, value in entry.items() if key in _TRAINING_KEYS}
     return RunConfiguration(
         rule=rule.name,
@@ -377,7 +385,19 @@ def _configuration(
         options={key: value for key, value in entry.items() if key in rule.options},
         probe=probe,
         rank=rank,
+        normalisation=_normalisation(entry, normalisation),
     )
+
+
+def _normalisation(table: Mapping[str, Any], otherwise: str | None) -> str | None:
+    """What a table says of normalisation; "none" takes away what the study has."""
+    if "normalisation" not in table:
+        return otherwise
+    name = _text(table, "normalisation")
+    if name == "none":
+        return None
+    require_normalisation(name)
+    return name
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:

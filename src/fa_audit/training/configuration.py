@@ -7,14 +7,17 @@ from typing import Any
 
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
-from fa_audit.networks import NETWORKS
+from fa_audit.networks import NETWORKS, require_normalisation
 from fa_audit.rules import get_rule
 
-OPTIMIZERS = ("adam",)
+OPTIMIZERS = ("adam", "muon")
+# What Muon was published with.
+MUON_LEARNING_RATE = 0.02
+
 INITIALISATIONS = ("shared", "independent")
 PRECISIONS = ("float32", "tf32", "bf16")
 ZERO_ERRORS = ("exclude", "ninety")
-DATASETS = ("cifar10", "shapes")
+DATASETS = ("cifar10", "cifar100", "shapes")
 INTERVENTIONS = ("truncate", "flatten", "random-subspace")
 
 
@@ -40,7 +43,7 @@ class DataSettings:
     """Which images, and how they are cut.
 
     Attributes:
-        name: "cifar10" or "shapes", the embedded stand-in.
+        name: "cifar10", "cifar100" or "shapes", the embedded stand-in.
         validation: Training images set aside for validation.
         split_seed: Seed of that split, the same for all runs of a study, so that no image is a
             training image of one run and a validation image of another.
@@ -79,16 +82,19 @@ class TrainingSettings:
 
     Attributes:
         epochs: Passes over the training images.
-        learning_rate: Adam's step size, > 0.
-        weight_decay: Adam's L2 coefficient, ≥ 0, added to the gradient.
+        learning_rate: Adam's step size, > 0; under "muon" that of AdamW.
+        weight_decay: Adam's L2 coefficient, ≥ 0, added to the gradient; under "muon" the decay of
+            both optimizers beside the gradient, W ← (1 − step size · decay) W.
         feedback_scale: σ of B0 ~ N(0, σ²), > 0; None where the rule draws nothing, or for each
             layer's own standard deviation of weights.
         batch_size: Images per step; the last step of an epoch takes what is left.
-        optimizer: "adam" (β 0.9, 0.999, ε 1e-8).
+        optimizer: "adam" (β 0.9, 0.999, ε 1e-8); "muon", Muon for the matrices of hidden layers and
+            AdamW for everything else.
         initialisation: "shared": the same initial weights under every rule, for one seed;
             "independent": every rule has its own.
         trained_layers: Names of the layers that are trained, all others staying as they were drawn:
             a control. None for all layers.
+        muon_learning_rate: Muon's step size, > 0; .02 unless given. None under another optimizer.
         intervention: What is done to every update of the hidden layers at kept norm, a control:
             "truncate" to its leading directions, "flatten" these to one size, or confine it to a
             "random-subspace"; see training.interventions. None for nothing.
@@ -108,10 +114,13 @@ class TrainingSettings:
     initialisation: str = "shared"
     precision: str = "float32"
     trained_layers: tuple[str, ...] | None = None
+    muon_learning_rate: float | None = None
     intervention: str | None = None
     intervention_rank: int | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.optimizer == "muon" and self.muon_learning_rate is None:
+            object.__setattr__(self, "muon_learning_rate", MUON_LEARNING_RATE)
         _require(self.epochs >= 1, f"epochs is {self.epochs}; it must be at least 1")
         _require(
             0 < self.learning_rate < math.inf,
@@ -133,6 +142,15 @@ class TrainingSettings:
             self.trained_layers is None or len(self.trained_layers) > 0,
             "trained_layers is empty; name at least one layer, or leave it out to train all",
         )
+        if self.muon_learning_rate is not None:
+            _require(
+                self.optimizer == "muon",
+                f"optimizer {self.optimizer!r} has no use for muon_learning_rate; leave it out",
+            )
+            _require(
+                0 < self.muon_learning_rate < math.inf,
+                f"muon_learning_rate is {self.muon_learning_rate}; it must be > 0 and finite",
+            )
         self._check_intervention()
 
     def _check_intervention(self) -> None:
@@ -212,6 +230,8 @@ class RunConfiguration:
         options: The rule's named variants; defaults are filled in.
         probe: What to measure meanwhile.
         rank: How to measure effective ranks meanwhile; None for not at all.
+        normalisation: "batch" for batch normalisation of every layer's outputs but the last's; None
+            for none.
     """
 
     rule: str
@@ -222,11 +242,13 @@ class RunConfiguration:
     options: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     rank: RankSettings | None = None
+    normalisation: str | None = None
 
     def __post_init__(self) -> None:
         rule = get_rule(self.rule)
         object.__setattr__(self, "options", rule.resolve_options(self.options))
         _require_choice("network", self.network, tuple(NETWORKS))
+        require_normalisation(self.normalisation)
         _require(
             rule.draws_feedback or self.training.feedback_scale is None,
             f"rule {self.rule!r} stores no B0, so feedback_scale means nothing to it; leave it out",

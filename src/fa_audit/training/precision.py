@@ -60,6 +60,17 @@ def initial_feedback(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def _of_normalisation(network: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of batch normalisation, which stay float32 beside its running statistics."""
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    prefixes = [f"{name}." for name, m in network.named_modules() if isinstance(m, norms)]
+    return {
+        f"{prefix}{name}": parameters[f"{prefix}{name}"]
+        for prefix in prefixes
+        for name in ("weight", "bias")
+    }
+
+
 def logits_with(
     network: nn.Module,
     parameters: Mapping[str, Tensor],
@@ -76,7 +87,11 @@ def logits_with(
         images: [n, ...].
         precision: "float32", "tf32" or "bf16".
     """
-    values = {**lowered(parameters, precision), **feedback}
     if precision != "bf16":
-        return cast(Tensor, functional_call(network, values, (images,)))
+        return cast(Tensor, functional_call(network, {**parameters, **feedback}, (images,)))
+    values = {
+        **lowered(parameters, precision),
+        **_of_normalisation(network, parameters),
+        **feedback,
+    }
     return cast(Tensor, functional_call(network, values, (images.bfloat16(),))).float()

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from fa_audit.errors import AuditError
@@ -26,6 +25,11 @@ def probe_steps(total: int, per_decade: int) -> tuple[int, ...]:
 
 class Probe:
     """Measures one network again and again on one batch, and keeps the series.
+
+    Everything is measured in evaluation mode, as validation is: batch normalisation is the fixed
+    map of its running statistics, so that no error depends on the other images of the batch and no
+    probe moves a statistic. Errors of the training step itself pass through the batch's own mean
+    and variance instead. Before the first step running means are 0 and variances 1.
 
     Attributes:
         series: {"step": [s₀, s₁, …], layer: {quantity: [value at s₀, …]}}. Quantities: local_angle
@@ -106,8 +110,3 @@ def _defined(measure: Callable[[Tensor, Tensor], T], layer: FeedbackLayer) -> T 
         return measure(layer.weight.detach(), layer.feedback())
     except AuditError:
         return None
-
-
-def all_finite(network: nn.Module) -> bool:
-    """Whether every parameter is a finite number."""
-    return all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters())

@@ -20,17 +20,24 @@ from fa_audit.training.precision import initial_feedback, logits_with, lowered, 
 from fa_audit.training.trainer import Trainer
 
 # What may differ between runs that are trained as one.
-_OWN = ("epochs", "learning_rate", "weight_decay", "feedback_scale", "initialisation")
+_OWN = (
+    "epochs",
+    "learning_rate",
+    "muon_learning_rate",
+    "weight_decay",
+    "feedback_scale",
+    "initialisation",
+)
 
 
 def kinship(configuration: RunConfiguration) -> dict[str, Any] | None:
-    """What runs must have in common to be trained as one; None for a rule that cannot be.
+    """What runs must have in common to be trained as one; None for a run that cannot be.
 
     Rules that draw feedback in every pass, or send errors past layers, keep track of passes one by
-    one.
+    one, and so does batch normalisation with its running statistics.
     """
     rule = RULES[configuration.rule]
-    if rule.redraws_feedback or rule.direct:
+    if rule.redraws_feedback or rule.direct or configuration.normalisation is not None:
         return None
     common = configuration.to_json()
     del common["seed"]

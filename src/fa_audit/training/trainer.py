@@ -22,7 +22,7 @@ from fa_audit.rules import RULES, convert
 from fa_audit.streams import stream
 from fa_audit.training.configuration import RunConfiguration
 from fa_audit.training.interventions import intervene
-from fa_audit.training.optimizers import build_optimizer, trained_parameters
+from fa_audit.training.optimizers import build_optimizer
 from fa_audit.training.precision import (
     initial_feedback,
     logits_with,
@@ -30,8 +30,9 @@ from fa_audit.training.precision import (
     products_in,
     require_device,
 )
-from fa_audit.training.probe import Probe, all_finite, probe_steps
+from fa_audit.training.probe import Probe, probe_steps
 from fa_audit.training.ranks import RankProbe
+from fa_audit.training.weights import all_finite, network_weights
 
 CHECKPOINTS = ("best-validation", "last")
 
@@ -73,7 +74,8 @@ class Trainer:
         ranks: Effective ranks measured meanwhile, None where the configuration asks for none.
         best_epoch: The epoch of the highest validation accuracy, the earliest of equals, from epoch
             1 on; 0 for a run that diverged in its first epoch.
-        weights: Parameters at "best-validation" and "last" (the last finite epoch).
+        weights: Parameters and running statistics at "best-validation" and "last" (the last finite
+            epoch).
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Trainer:
         self.batches = Batches(images, dataset.mean, dataset.std, data.crop)
         self.train_index, self.validation_index = split_indices(configuration, dataset)
         self.network = untrained_network(configuration, dataset).to(self.device)
-        self.optimizer = build_optimizer(trained_parameters(self.network, settings), settings)
+        self.optimizer = build_optimizer(self.network, settings)
         self.intervention = intervene(self.network, self.optimizer, settings, configuration.seed)
         self._feedback = lowered(initial_feedback(self.network), settings.precision)
         self.steps_per_epoch = -(-len(self.train_index) // settings.batch_size)
@@ -119,7 +121,7 @@ class Trainer:
         }
         self.measure(0)
         self._validate(None)
-        self.weights = dict.fromkeys(CHECKPOINTS, self._parameters())
+        self.weights = dict.fromkeys(CHECKPOINTS, self._weights())
 
     def train_epoch(self, on_step: Callable[[], None] = lambda: None) -> None:
         """Go once through the training images and validate; sets `status` at the end."""
@@ -163,7 +165,7 @@ class Trainer:
         if not all_finite(self.network) or any(value is None for value in last):
             self.status = "diverged"
             return
-        self.weights["last"] = self._parameters()
+        self.weights["last"] = self._weights()
         accuracies = self.history["validation_accuracy"][1:]
         if accuracies.index(max(accuracies, key=lambda a: a or 0.0)) == len(accuracies) - 1:
             self.best_epoch = self.epoch
@@ -185,10 +187,10 @@ class Trainer:
         self.history["validation_loss"].append(_finite(found.loss))
         self.history["validation_accuracy"].append(found.accuracy)
 
-    def _parameters(self) -> dict[str, Tensor]:
+    def _weights(self) -> dict[str, Tensor]:
         return {
-            name: parameter.detach().cpu().clone()
-            for name, parameter in self.network.named_parameters()
+            name: weight.detach().cpu().clone()
+            for name, weight in network_weights(self.network).items()
         }
 
     def _buffers(self) -> dict[str, Tensor]:
@@ -204,7 +206,7 @@ class Trainer:
         """All that a resumed run needs, as tensors and plain data."""
         return {
             "configuration": self.configuration.hash,
-            "network": {**self._parameters(), **self._buffers()},
+            "network": {**self._weights(), **self._buffers()},
             "optimizer": self.optimizer.state_dict(),
             "weights": self.weights,
             "epoch": self.epoch,
@@ -284,7 +286,7 @@ def split_indices(configuration: RunConfiguration, dataset: Dataset) -> tuple[Te
 
     Raises:
         AuditError: More validation images asked for than leave any to train on, or fewer left than
-            one batch takes.
+            one batch takes; a batch of one image, where there is batch normalisation.
     """
     data, batch_size = configuration.data, configuration.training.batch_size
     generator = stream(data.split_seed, "split")
@@ -294,6 +296,12 @@ def split_indices(configuration: RunConfiguration, dataset: Dataset) -> tuple[Te
             f"batch_size is {batch_size}, but there are only {len(train)} training images; "
             "choose a smaller batch_size"
         )
+    if configuration.normalisation and (batch_size == 1 or len(train) % batch_size == 1):
+        raise AuditError(
+            f"batch_size is {batch_size}, which leaves a batch of one of {len(train)} training "
+            "images, and batch normalisation needs two to have a variance; choose another "
+            "batch_size"
+        )
     return train, validation
 
 
@@ -302,7 +310,9 @@ def untrained_network(configuration: RunConfiguration, dataset: Dataset) -> nn.M
     settings, rule = configuration.training, RULES[configuration.rule]
     names = () if settings.initialisation == "shared" else (rule.name,)
     generator = stream(configuration.seed, "initialisation", *names)
-    network = build_network(configuration.network, len(dataset.classes), generator)
+    network = build_network(
+        configuration.network, len(dataset.classes), generator, configuration.normalisation
+    )
     network = network.to(memory_format=torch.channels_last)
     side = configuration.data.crop
     convert(
@@ -310,7 +320,8 @@ def untrained_network(configuration: RunConfiguration, dataset: Dataset) -> nn.M
         rule,
         feedback_scale=settings.feedback_scale,
         seed=configuration.seed,
-        example_input=torch.zeros(1, 3, side, side),
+        # Of one image batch normalisation has no variance.
+        example_input=torch.zeros(2, 3, side, side),
         **configuration.options,
     )
     return network

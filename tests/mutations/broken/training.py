@@ -1,6 +1,6 @@
 """Runs that go wrong in one way each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -74,11 +74,9 @@ def training_loss_averaged_over_batches(patch: pytest.MonkeyPatch) -> None:
 def weight_decay_decoupled(patch: pytest.MonkeyPatch) -> None:
     """Weights decay beside Adam's step (AdamW), not through the gradient."""
 
-    def wrong(
-        parameters: Iterable[nn.Parameter], settings: TrainingSettings
-    ) -> torch.optim.Optimizer:
+    def wrong(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
     replace_function(patch, build_optimizer, wrong)

@@ -64,7 +64,8 @@ def adam() -> None:
     """The optimizer is Adam with β = .9, .999, ε = 1e-8 and the decay added to the gradient."""
     rate, decay = 0.01, 0.1
     parameter = nn.Parameter(normal(0, 5))
-    optimizer = build_optimizer([parameter], TrainingSettings(1, rate, weight_decay=decay))
+    network, settings = nn.ParameterList([parameter]), TrainingSettings(1, rate, weight_decay=decay)
+    optimizer = build_optimizer(network, settings)
     w, m, v = array(parameter), np.zeros(5), np.zeros(5)
     for t in range(1, 4):
         parameter.grad = normal(t, 5)

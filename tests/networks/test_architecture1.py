@@ -127,5 +127,5 @@ def test_building_leaves_the_global_generator_and_the_given_one_as_they_were() -
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(AuditError, match=r"^there is no network 'resnet'; .*: architecture1$"):
+    with pytest.raises(AuditError, match=r"^there is no network 'resnet'; .*: architecture1, "):
         build_network("resnet", 10, stream(0, "initialisation"))
