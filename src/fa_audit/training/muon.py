@@ -30,7 +30,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
     and what rounding adds is amplified 485 times like any small singular value. From a gradient of
     rank one a weight of 128 × 576 gets an update with singular values of .70, .3, .3, … and an
     effective rank exp H(σ²) of about 30, a weight of 256 × 2,304 one of about 45: rounding, not
-    anything that was learned. Singular values ≥ .002 come out as in exact arithmetic to .003.
+    anything that was learned. Where all σ ≥ .002, those of U stay within .003 of the range above.
 
     The scale is that of the flattened shape; the order of columns has no part in it, for
     q(XP) = q(X)P for every permutation P. Weights may lie in any memory format.
