@@ -80,6 +80,13 @@ def test_a_run_that_diverged_is_a_result_and_named_as_one(single: Report, page: 
     assert "not finite &gt; chance" in page
 
 
+def test_claims_about_other_lengths_name_the_configurations_they_are_about(single: Report) -> None:
+    [sentence] = [one for one in flag_sentences(single.material) if "epochs" in one]
+    assert sentence.startswith(
+        "Claims about uSF Init are about networks trained for 50 epochs, ours have 3: "
+    )
+
+
 def test_the_same_ledger_gives_the_same_bytes(single: Report, page: str) -> None:
     assert page_of(single) == page
 

@@ -47,12 +47,11 @@ def flag_sentences(material: Material, changes: Sequence[Change] = ()) -> Iterat
     if few < 3:
         seeds = "one seed" if few == 1 else f"{few} seeds"
         yield f"With {seeds} the spread between runs is hardly known; intervals are very wide."
-    ours = material.epochs_of(tuple(material.study.configurations))
-    unlike = [epochs for epochs in material.published_epochs if epochs not in ours]
-    if ours and unlike:
+    for ours, theirs, ids in _other_lengths(material):
         yield (
-            f"Claims are about networks trained for {_and(unlike)} epochs, ours have {_and(ours)}: "
-            "such claims stay inconclusive, and published values beside ours are no comparison."
+            f"Claims about {listed([configuration_title(id) for id in ids])} are about networks "
+            f"trained for {_and(theirs)} epochs, ours have {_and(ours)}: such claims stay "
+            "inconclusive, and published values beside ours are no comparison."
         )
     diverged = _by_configuration(material, "diverged")
     if diverged:
@@ -77,6 +76,20 @@ def flag_sentences(material: Material, changes: Sequence[Change] = ()) -> Iterat
     if changes:
         claims = listed([change.claim for change in changes])
         yield f"{len(changes)} verdicts differ from those recorded in verdicts.json: {claims}."
+
+
+Epochs = tuple[int, ...]
+
+
+def _other_lengths(material: Material) -> Iterator[tuple[Epochs, Epochs, list[str]]]:
+    """Epochs of our runs, epochs of claims, and the configurations in which these differ so."""
+    alike: dict[tuple[Epochs, Epochs], list[str]] = defaultdict(list)
+    for id in material.study.configurations:
+        ours, theirs = material.epochs_of([id]), material.published_epochs([id])
+        if ours and any(epochs not in ours for epochs in theirs):
+            alike[ours, theirs].append(id)
+    for (ours, theirs), ids in alike.items():
+        yield ours, theirs, ids
 
 
 def _and(numbers: Sequence[int]) -> str:

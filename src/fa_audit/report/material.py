@@ -159,13 +159,13 @@ class Material:
             and isinstance(claim.published, (int, float))
         }
 
-    @cached_property
-    def published_epochs(self) -> tuple[int, ...]:
-        """How long the claims say that networks were trained."""
+    def published_epochs(self, ids: Sequence[str]) -> tuple[int, ...]:
+        """How long the claims about some configurations say that networks were trained."""
         named = {
             claim.requires["epochs"]
             for claim in self.claims.claims
             if isinstance(claim, MeasuredClaim) and "epochs" in claim.requires
+            if any(base(side) in ids for subject in claim.subjects for side in subject.split("~"))
         }
         return tuple(sorted(named))
 

@@ -87,7 +87,7 @@ def accuracy_by_epoch(material: Material) -> Figure | Missing:
         return Panel(f"{alt}{_beside(best[id])}.", draw)
 
     epochs = " and ".join(map(str, material.epochs_of(tuple(courses))))
-    theirs = " and ".join(map(str, material.published_epochs))
+    theirs = " and ".join(map(str, material.published_epochs(tuple(courses))))
     return Figure(
         name="accuracy-by-epoch",
         title=title,
