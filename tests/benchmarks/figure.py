@@ -17,7 +17,9 @@ def draw(record: dict[str, Any], path: Path) -> None:
     axes[0].set_yticks(range(len(rows)), list(rows))
     axes[0].axvline(1, color="black", linewidth=0.8)
     axes[0].set_xlabel("epochs per time, plain loop = 1")
-    axes[0].legend(frameon=False)
+    axes[0].set_title(", ".join(record["precisions"]), fontsize=9)
+    if len(record["precisions"]) > 1:
+        axes[0].legend(frameon=False)
     scaling = record["scaling"]
     for axis, title, by_rule in (
         (axes[1], "batch size", scaling["batch_size"]),
@@ -27,6 +29,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
         for rule, by in by_rule.items():
             axis.plot([int(at) for at in by], list(by.values()), marker="o", label=rule)
         axis.set_xscale("log", base=2)
+        axis.set_xticks([int(at) for at in by], list(map(str, by)))
         axis.set_ylim(bottom=0)
         axis.set_xlabel(title)
     axes[1].set_ylabel("ms per image and training step")
