@@ -103,3 +103,4 @@ def test_one_run_at_a_time_never_goes_through_the_stacked_program(
 
     monkeypatch.setattr(Replicas, "__init__", refuse)
     do(write_study(tmp_path), tmp_path)
+    assert any(record.kind == "run" for record in records(tmp_path).values())
