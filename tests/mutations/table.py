@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mutations.registry import BROKEN, CHECKS, Broken
 
-for room in ("feedback", "layers", "metrics", "measure", "data", "training", "audit"):
+for room in ("feedback", "layers", "metrics", "measure", "data", "training", "updates", "audit"):
     import_module(f"mutations.broken.{room}")
     import_module(f"mutations.checks.{room}")
 
