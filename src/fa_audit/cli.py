@@ -45,8 +45,9 @@ with exit code 1 if any verdict, estimate or record behind it differs, shown or 
 
 REPORT_HELP = """\
 Derives every verdict as `judge` does and writes DIR/report/index.html, one page that needs neither
-network nor anything beside it, and its figures as PNG and SVG in DIR/report/figures. Nothing is
-trained; what the ledger does not hold yet is named on the page. The ledger holds numbers only:
+network nor anything beside it, and its figures as PNG and SVG in DIR/report/figures. Of several
+studies, the pages are DIR/report/NAME/index.html, and DIR/report/index.html leads to them. Nothing
+is trained; what the ledger does not hold yet is named on the page. The ledger holds numbers only:
 images are shown where the data set is at hand."""
 
 ASSOCIATE_HELP = """\
@@ -152,12 +153,19 @@ def _parser() -> argparse.ArgumentParser:
         description=REPORT_HELP,
         formatter_class=layout,
     )
-    report.add_argument("study", type=Path, metavar="STUDY", help="folder with study and claims")
+    report.add_argument(
+        "studies",
+        type=Path,
+        nargs="+",
+        metavar="STUDY",
+        help="folder with study and claims; of several, each has its page, and one leads to them",
+    )
     report.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder to write to, whose ledger is used where it has one (default: STUDY)",
+        help="folder to write to (default: STUDY; needed for several); the ledger of a single "
+        "study is taken from it where it has one",
     )
     report.add_argument(
         "--data",
@@ -333,16 +341,36 @@ def _judge(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fa_audit.report import make_report, markdown_report, write_figure, write_report
+    from fa_audit.report import (
+        make_report,
+        markdown_report,
+        write_figure,
+        write_report,
+        write_reports,
+    )
 
-    report = make_report(options.study, options.out, data=options.data)
+    first, *others = options.studies
+    if others and options.figure:
+        raise AuditError(
+            f"--figure draws one figure of one study, and {len(options.studies)} are given; name "
+            "one of them"
+        )
+    if others and not (options.markdown or options.out):
+        raise AuditError(
+            f"{len(options.studies)} studies have no folder in common; name one with --out DIR"
+        )
+    source = None if others else options.out
+    reports = [make_report(study, source, data=options.data) for study in options.studies]
     if options.markdown:
-        print(markdown_report(report))
+        print("\n\n".join(map(markdown_report, reports)))
     elif options.figure:
         for file in options.figure:
-            write_figure(report, file)
+            write_figure(reports[0], file)
+    elif others:
+        page = write_reports(reports, options.out / "report")
+        print(f"The reports of {len(reports)} studies begin at {page}.")
     else:
-        page = write_report(report, (options.out or _folder(options.study)) / "report")
+        page = write_report(reports[0], (options.out or _folder(first)) / "report")
         print(f"The report is {page}, its figures are in {page.parent / 'figures'}.")
     return 0
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from fa_audit.report import Report, write_reports
+
 pytest.importorskip("html5lib", reason='needs pip install ".[browser]"')
 sync_api = pytest.importorskip("playwright.sync_api", reason='needs pip install ".[browser]"')
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -37,15 +39,15 @@ def browser() -> Iterator[Any]:
 
 
 class Opener(Protocol):
-    def __call__(self, **settings: Any) -> AbstractContextManager[Any]: ...
+    def __call__(self, file: Path = ..., **settings: Any) -> AbstractContextManager[Any]: ...
 
 
 @pytest.fixture
 def opened(browser: Any, invented_page: Path) -> Opener:
-    """Opens the page; afterwards nothing may have been said or asked of a network."""
+    """Opens a page; afterwards nothing may have been said or asked of a network."""
 
     @contextmanager
-    def opener(**settings: Any) -> Iterator[Any]:
+    def opener(file: Path = invented_page, **settings: Any) -> Iterator[Any]:
         context = browser.new_context(**{"viewport": DESKTOP, **settings})
         page = context.new_page()
         said: list[str] = []
@@ -53,7 +55,7 @@ def opened(browser: Any, invented_page: Path) -> Opener:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(invented_page.as_uri())
+        page.goto(file.as_uri())
         yield page
         context.close()
         assert said == []
@@ -200,14 +202,19 @@ def test_a_phone_does_not_scroll_sideways(opened: Opener, scripted: bool) -> Non
         page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
         if not scripted:
             page.evaluate("document.documentElement.classList.remove('js')")
-        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-        wide = page.evaluate(
-            """() => [...document.querySelectorAll('main *')]
-                .filter(one => one.getBoundingClientRect().right > innerWidth + 1
-                    && !one.closest('.scroll, pre, svg, .unseen'))
-                .map(one => one.outerHTML.slice(0, 120))"""
-        )
-        assert wide == []
+        assert_fits(page)
+
+
+def assert_fits(page: Any) -> None:
+    """Nothing is wider than a phone but what scrolls by itself."""
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll('main *')]
+            .filter(one => one.getBoundingClientRect().right > innerWidth + 1
+                && !one.closest('.scroll, pre, svg, .unseen'))
+            .map(one => one.outerHTML.slice(0, 120))"""
+    )
+    assert wide == []
 
 
 def test_figures_are_not_scaled_down_on_a_phone(opened: Opener) -> None:
@@ -301,15 +308,36 @@ def test_axe_finds_no_breach_of_wcag_aa(
     with opened(color_scheme=scheme, viewport=viewport) as page:
         page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
         page.click("#show-all")
-        rules = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-        outside = {"exclude": [["svg.panel > *"]]}  # thousands of glyphs, all behind one label
-        found = axe_api.Axe().run(page, context=outside, options={"runOnly": rules})
-        assert found.response["violations"] == [], found.generate_report()
-        assert found.response["passes"]
+        assert_no_breach(page)
+
+
+def assert_no_breach(page: Any) -> None:
+    """Axe finds no breach of WCAG AA."""
+    rules = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    outside = {"exclude": [["svg.panel > *"]]}  # thousands of glyphs, all behind one label
+    found = axe_api.Axe().run(page, context=outside, options={"runOnly": rules})
+    assert found.response["violations"] == [], found.generate_report()
+    assert found.response["passes"]
+
+
+def assert_valid(page: Path) -> None:
+    import html5lib
+
+    html5lib.HTMLParser(strict=True).parse(page.read_text(encoding="utf-8"))
 
 
 def test_the_page_is_valid_html(invented_page: Path) -> None:
-    import html5lib
+    assert_valid(invented_page)
 
-    parser = html5lib.HTMLParser(strict=True)
-    parser.parse(invented_page.read_text(encoding="utf-8"))
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_several_studies_fits_is_valid_and_leads_on(
+    opened: Opener, invented_report: Report, tmp_path: Path, scheme: str
+) -> None:
+    file = write_reports([invented_report], tmp_path)
+    assert_valid(file)
+    with opened(file, color_scheme=scheme, viewport=PHONE) as page:
+        assert_fits(page)
+        assert_no_breach(page)
+        page.locator("tbody a").first.click()
+        page.locator("details.card[open] .reason").wait_for()  # until the other page has come

@@ -477,6 +477,10 @@ BAD = {
         (BP, ""),
         "configuration '': give it a rule and an id of small letters",
     ),
+    "name that is no file name": (
+        ('name = "tiny"', 'name = "a/b"'),
+        "name is 'a/b'; give the study one of small letters, digits and _ . = + -",
+    ),
     "id that is no file name": (
         (BP, BP + 'id = "a/b"\n'),
         "configuration 'a/b': give it a rule and an",

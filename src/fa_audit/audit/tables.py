@@ -86,7 +86,7 @@ def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
     if not verdicts:
         yield "There are no claims."
         return
-    yield f"{len(verdicts)} claims in all: {_counted(verdicts)}."
+    yield f"{len(verdicts)} claims in all: {counted(verdicts)}."
     open_claims = [verdict for verdict in verdicts if verdict.word == Word.INCONCLUSIVE]
     waiting = sum(bool(verdict.missing) for verdict in open_claims)
     if waiting > 1:
@@ -105,10 +105,11 @@ def _matrices_together(verdicts: Sequence[Verdict]) -> Iterator[str]:
     cells = [verdict for verdict in verdicts if verdict.matrix]
     matrices = len({verdict.matrix for verdict in cells})
     if matrices:
-        yield f"Of these, {len(cells)} are cells of {matrices} matrices: {_counted(cells)}."
+        yield f"Of these, {len(cells)} are cells of {matrices} matrices: {counted(cells)}."
 
 
-def _counted(verdicts: Sequence[Verdict]) -> str:
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """How many there are of each verdict, in words."""
     counts = Counter(verdict.word for verdict in verdicts)
     return ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
 

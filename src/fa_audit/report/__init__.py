@@ -9,6 +9,14 @@ from fa_audit.report.writing import (
     markdown_report,
     write_figure,
     write_report,
+    write_reports,
 )
 
-__all__ = ["Report", "make_report", "markdown_report", "write_figure", "write_report"]
+__all__ = [
+    "Report",
+    "make_report",
+    "markdown_report",
+    "write_figure",
+    "write_report",
+    "write_reports",
+]

@@ -1,10 +1,7 @@
 """The page: one HTML file that needs nothing else, put together from the parts."""
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
@@ -36,8 +33,8 @@ from fa_audit.report.names import measure_family
 from fa_audit.report.notes import notes
 from fa_audit.report.other import channel_measurements, other_measurements
 from fa_audit.report.plausibility import plausibility_table
-from fa_audit.report.provenance import facts, runs_table, settings
-from fa_audit.report.style import css_variables
+from fa_audit.report.provenance import facts, runs_table, settings, study_facts
+from fa_audit.report.shell import asset, document, stand_in_banner
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,6 @@ class Section:
     title: str
     parts: Sequence[Child]
 
-
-STUDY_MARK = "fa-audit-study"
-"""The name of the page's metadata that says which study it is of."""
 
 ACCURACY, ERRORS, SIMILARITY, ASSOCIATION, CHANNELS, COST = (
     "Accuracy",
@@ -111,92 +105,34 @@ def report_page(
         changes: How the verdicts differ from those recorded.
     """
     sections = list(_sections(material, figures, folder, commands, changes))
-    script = _asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:"
-    )
     title = f"{material.study.title}: audit"
     if material.evidence.stand_in:
         title = f"STAND-IN: {title}"
-    page = tag(
-        "html",
+    return document(
+        title,
+        material.study.name,
+        tag("a", "To the claims", href="#claims", class_="skip"),
+        stand_in_banner() if material.evidence.stand_in else None,
+        _head(material),
         tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=policy),
-            tag("meta", name=STUDY_MARK, content=material.study.name),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("title", title),
-            tag("link", rel="icon", href="data:,"),
-            tag("style", Html(css_variables() + _asset("page.css"))),
+            "nav",
+            tag("ul", (tag("li", tag("a", one.title, href=f"#{one.id}")) for one in sections)),
+            aria_label="Contents",
         ),
-        tag(
-            "body",
-            tag("a", "To the claims", href="#claims", class_="skip"),
-            _stand_in_banner(material),
-            _head(material),
-            tag(
-                "nav",
-                tag(
-                    "ul",
-                    (tag("li", tag("a", one.title, href=f"#{one.id}")) for one in sections),
-                ),
-                aria_label="Contents",
-            ),
-            tag("main", (_section(one) for one in sections)),
-            tag(
-                "footer",
-                tag("p", "Made by fa-audit from the study's ledger; nothing is loaded from a net."),
-            ),
-            tag("script", Html(script)),
-        ),
-        lang="en",
-    )
-    return f"<!DOCTYPE html>\n{page}\n"
-
-
-def _asset(name: str) -> str:
-    return resources.files("fa_audit.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _stand_in_banner(material: Material) -> Html | None:
-    if not material.evidence.stand_in:
-        return None
-    return tag(
-        "p",
-        tag("strong", "Stand-in data. "),
-        "The images were drawn by a program; nothing here says anything about a paper.",
-        class_="banner",
-        role="note",
+        tag("main", (_section(one) for one in sections)),
+        script=asset("page.js"),
     )
 
 
 def _head(material: Material) -> Html:
     """What was audited, on what, with how many seeds."""
-    records, declared = len(material.records), _declared(material)
-    seeds = material.study.seeds
-    epochs = " and ".join(map(str, material.epochs_of(material.configurations))) or "none yet"
-    items = (
-        ("Data", material.data_title),
-        ("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"),
-        ("Epochs", epochs),
-        ("Runs and measurements", f"{records} of {declared} declared"),
-        ("Claims", str(len(material.verdicts))),
-    )
     return tag(
         "header",
         tag("p", "fa-audit report", class_="kicker"),
         tag("h1", material.study.title),
         tag("p", f"Audited: {material.claims.paper}.", class_="paper"),
-        tag("dl", (tag("div", tag("dt", k), tag("dd", v)) for k, v in items), class_="facts"),
+        study_facts(material),
     )
-
-
-def _declared(material: Material) -> int:
-    return sum(len(material.evidence.seeds_of(id)) for id in material.evidence.records)
 
 
 def _sections(

@@ -26,6 +26,21 @@ def link_to_run(record: Record) -> Html:
     )
 
 
+def study_facts(material: Material) -> Html:
+    """What was run, on what, with how many seeds: the least that a reader has to know."""
+    seeds = material.study.seeds
+    declared = sum(len(material.evidence.seeds_of(id)) for id in material.evidence.records)
+    epochs = " and ".join(map(str, material.epochs_of(material.configurations))) or "none yet"
+    items = (
+        ("Data", material.data_title),
+        ("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"),
+        ("Epochs", epochs),
+        ("Runs and measurements", f"{len(material.records)} of {declared} declared"),
+        ("Claims", str(len(material.verdicts))),
+    )
+    return tag("dl", (tag("div", tag("dt", k), tag("dd", v)) for k, v in items), class_="facts")
+
+
 def facts(material: Material) -> Html:
     """Versions, devices, data and time, each value once."""
     records = material.records

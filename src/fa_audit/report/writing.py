@@ -19,14 +19,18 @@ from fa_audit.report.drawing import FORMATS, Figure, write_files
 from fa_audit.report.flags import flag_sentences
 from fa_audit.report.html import escape
 from fa_audit.report.material import Material, Missing
-from fa_audit.report.page import STUDY_MARK, all_figures, report_page
+from fa_audit.report.overview import overview_page
+from fa_audit.report.page import all_figures, report_page
 from fa_audit.report.pictures import Pictures
+from fa_audit.report.shell import MARK
 from fa_audit.study.files import write_atomically
 from fa_audit.study.spec import Study, load_study
 
 PAGE = "index.html"
 FIGURES = "figures"
 RUNS = "accuracy-and-similarity.csv"
+SEVERAL = "several studies"
+"""What the page that leads to others says it is of; no study's name has a blank."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,37 @@ def write_report(report: Report, folder: Path) -> Path:
     return page
 
 
+def write_reports(reports: Sequence[Report], folder: Path) -> Path:
+    """Write a page for each of several studies, and one that leads to them.
+
+    Args:
+        reports: From `make_report`, of studies with names of their own.
+        folder: Where index.html goes, and NAME/index.html with its figures for every study.
+
+    Returns:
+        The page that leads to the others.
+
+    Raises:
+        AuditError: Two studies have one name; else as `write_report`.
+    """
+    by_name: dict[str, Report] = {}
+    for report in reports:
+        name = report.material.study.name
+        if name in by_name:
+            raise AuditError(
+                f"{by_name[name].folder} and {report.folder} are both called {name}, and would be "
+                "written to one page; name each study once, or write them to different folders"
+            )
+        by_name[name] = report
+    page = folder / PAGE
+    _require_own(page, SEVERAL)
+    for name, report in by_name.items():
+        write_report(report, folder / name)
+    text = overview_page([report.material for report in reports], SEVERAL)
+    write_atomically(page, lambda path: path.write_text(text, encoding="utf-8"))
+    return page
+
+
 def write_figure(report: Report, file: Path) -> None:
     """Write one figure alone.
 
@@ -148,17 +183,19 @@ def _drawn(figures: Mapping[str, Sequence[Figure | Missing]]) -> dict[str, Figur
 
 
 def _require_own(page: Path, study: str) -> None:
-    """Refuse to write over another study's page."""
+    """Refuse to write over a page of something else."""
     if not page.is_file():
         return
-    found = re.search(
-        rf'<meta name="{STUDY_MARK}" content="([^"]*)">', page.read_text(encoding="utf-8")
-    )
+    found = re.search(rf'<meta name="{MARK}" content="([^"]*)">', page.read_text(encoding="utf-8"))
     if found is not None and found[1] != escape(study):
         raise AuditError(
-            f"{page} is the report of the study {unescape(found[1])}; name another folder with "
+            f"{page} is the report of {_named(unescape(found[1]))}; name another folder with "
             "--out, or remove it"
         )
+
+
+def _named(mark: str) -> str:
+    return mark if mark == SEVERAL else f"the study {mark}"
 
 
 def markdown_report(report: Report) -> str:

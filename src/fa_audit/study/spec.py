@@ -36,7 +36,7 @@ CHECKPOINTS = ("best-validation", "last")
 # What the ids of cells of [channels] and [cost] end with: "fa_random.channels", "fa_random.cost".
 CHANNELS, COST = ".channels", ".cost"
 
-# What an id may hold, so that it can be part of a file name on every system.
+# What an id, or a study's name, may hold, so that it can be part of a file name on every system.
 _ID = re.compile(r"[a-z0-9][a-z0-9_.=+-]*")
 
 _TRAINING_KEYS = tuple(entry.name for entry in dataclasses.fields(TrainingSettings))
@@ -288,7 +288,7 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         for id, run in configurations.items()
     }
     return Study(
-        name=_text(content, "name"),
+        name=_name(content),
         title=_text(content, "title"),
         source=_text(content, "source"),
         seeds=seeds[:first],
@@ -337,6 +337,15 @@ def _check_known(where: str, id: str, known: tuple[str, ...]) -> None:
             f"{where} has {id!r}, but there is no such configuration; "
             f"choose from: {', '.join(known)}"
         )
+
+
+def _name(content: Mapping[str, Any]) -> str:
+    name = _text(content, "name")
+    if not _ID.fullmatch(name):
+        raise AuditError(
+            f"name is {name!r}; give the study one of small letters, digits and _ . = + -"
+        )
+    return name
 
 
 def _check_id(id: str, where: str, others: Mapping[str, object]) -> None:
