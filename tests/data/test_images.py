@@ -48,6 +48,19 @@ def test_fingerprint_does_not_depend_on_the_order_of_the_records(order: list[int
     assert shuffled.fingerprint() == split.fingerprint()
 
 
+@given(st.permutations(range(9)))
+@settings(deadline=None, derandomize=True, max_examples=25)
+def test_sorting_by_content_gives_one_order_whatever_it_was(order: list[int]) -> None:
+    split = some_images(9)
+    split.pixels[3], split.labels[3] = split.pixels[5], split.labels[5]  # one image twice
+    shuffled = Images(split.pixels[order], split.labels[order])
+    found, fingerprint = shuffled.sorted_by_content()
+    assert found.digests() == sorted(split.digests())
+    assert fingerprint == found.fingerprint() == split.fingerprint()
+    assert found.pixels.is_contiguous()
+    assert len(found) == 9
+
+
 def test_fingerprint_does_not_depend_on_how_many_records_are_hashed_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

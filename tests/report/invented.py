@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ LEVELS = {"bp": 75.0, "fa_random": 30.0, "fa_toeplitz": 36.0, "usf_init": 73.0, 
 ANGLES = {"bp": 0.0, "fa_random": 88.0, "fa_toeplitz": 85.0, "usf_init": 46.0, "usf_sn": 30.0}
 MARKUP = """<script>document.title = "taken over"</script> & "quoted" <b>'bold'</b>"""
 
-IMAGES = draw_shapes(train=10, test=30)
+IMAGES = replace(draw_shapes(train=10, test=30), fingerprints=CIFAR10.fingerprints or {})
 """What stands in for the images of the invented study."""
 
 STUDY = """\
@@ -396,7 +397,6 @@ def _channels(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The exemplars of two channels: four test images each, drawn."""
     settings, test = cell.settings, IMAGES.test
-    digests = [digest.hex()[:16] for digest in test.digests()]
     measurements: dict[str, Any] = {}
     series: dict[str, Any] = {}
     for layer in settings.layers:
@@ -423,7 +423,6 @@ def _channels(
                 "importance": list(np.linspace(1, 0, 64)),
                 "channels": [0, 1],
                 "exemplars": [of.tolist() for of in places],
-                "digests": [[digests[i] for i in of] for of in places],
             }
     return measurements, {"channels": series}
 

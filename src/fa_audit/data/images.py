@@ -1,4 +1,4 @@
-"""Images held in memory as bytes, and the fingerprint by which a split is known in any order."""
+"""Images held in memory as bytes, and their content as what names and orders them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,23 @@ class Images:
         Returns:
             64 hexadecimal digits, equal for equal multisets of labelled images.
         """
-        return hashlib.sha256(b"".join(sorted(self.digests()))).hexdigest()
+        return _joined(sorted(self.digests()))
+
+    def sorted_by_content(self) -> tuple[Images, str]:
+        """Put the images into the order of their digests, which no container has a part in.
+
+        Returns:
+            The same images in ascending order of `digests`, and their fingerprint.
+        """
+        digests = self.digests()
+        order = sorted(range(len(self)), key=digests.__getitem__)
+        index = torch.tensor(order, device=self.labels.device)
+        fingerprint = _joined([digests[i] for i in order])
+        return Images(self.pixels[index], self.labels[index]), fingerprint
+
+
+def _joined(digests: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fa_audit.data import Batches, Dataset, Images
+from fa_audit.data import Batches, Dataset
 from fa_audit.errors import AuditError
 from fa_audit.measure.exemplars import (
     FORMS,
@@ -85,9 +85,7 @@ def channel_measurements(
     Returns:
         The measurements: for each layer and form of importance the exemplars' classes, brightness
         and contrast. And as series, for each layer and form: importance of every channel, the top
-        channels, and for each of these its exemplars: their indices among the test images as they
-        lay here, and, because another folder may have another order, the digests that name them by
-        their content.
+        channels, and for each of these its exemplars: their indices among the test images.
     """
     settings, crop = cell.settings, cell.network.data.crop
     test = dataset.test.to(device)
@@ -120,15 +118,8 @@ def channel_measurements(
                 "importance": one.importance.tolist(),
                 "channels": one.channels.tolist(),
                 "exemplars": one.images.tolist(),
-                "digests": [_digests(dataset.test, images) for images in one.images],
             }
     return measurements, {"channels": series}
-
-
-def _digests(test: Images, index: Tensor) -> list[str]:
-    """What names some of the test images, whatever their order."""
-    chosen = Images(test.pixels[index], test.labels[index])
-    return [digest.hex()[:DIGEST] for digest in chosen.digests()]
 
 
 def _measurements(

@@ -81,7 +81,17 @@ def validation_images_trained_on(patch: pytest.MonkeyPatch) -> None:
 @broken
 def fingerprint_that_depends_on_order(patch: pytest.MonkeyPatch) -> None:
     """The digests of the records are joined as they come, not sorted."""
-    patch.setattr(images, "sorted", list, raising=False)
+    patch.setattr(images, "sorted", lambda of, key=None: list(of), raising=False)
+
+
+@broken
+def images_as_the_folder_has_them(patch: pytest.MonkeyPatch) -> None:
+    """Images keep the order of the files, so that one seed means other images elsewhere."""
+
+    def wrong(split: images.Images) -> tuple[images.Images, str]:
+        return split, split.fingerprint()
+
+    patch.setattr(images.Images, "sorted_by_content", wrong)
 
 
 @broken

@@ -61,6 +61,18 @@ def split() -> None:
 
 
 @check
+def order_by_content() -> None:
+    """Images stand in the order of their records' SHA-256, whatever order they came in."""
+    images = random_images(6)
+    turned = Images(images.pixels.flip(0), images.labels.flip(0))
+    (first, name), (second, other) = images.sorted_by_content(), turned.sorted_by_content()
+    assert torch.equal(first.pixels, second.pixels)
+    assert torch.equal(first.labels, second.labels)
+    assert first.digests() == sorted(images.digests())
+    assert name == other == images.fingerprint()
+
+
+@check
 def fingerprint() -> None:
     """A fingerprint is that of the sorted records: any order gives it, another pixel does not."""
     images = random_images(5)
