@@ -35,9 +35,6 @@ _FORM = {
     "none": "mean over images of gradient · activation",
 }
 
-# Hexadecimal digits by which an exemplar is named: 64 bits tell 10,000 images apart.
-DIGEST = 16
-
 
 def require_channels(study: Study, dataset: Dataset) -> None:
     """Refuse what [channels] asks for and the images or the network do not have.
