@@ -1,6 +1,8 @@
 """The claims about rank collapse: graded, complete, and each answerable by its study's records."""
 
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -11,6 +13,7 @@ from fa_audit.metrics.rank import DEFINITIONS
 from fa_audit.networks import build_network
 from fa_audit.rules import feedback_layers
 from fa_audit.streams import stream
+from fa_audit.study.ledger import Ledger
 from fa_audit.study.spec import Study, load_study
 from fa_audit.training.trainer import untrained_network
 from training.tiny import dataset
@@ -18,6 +21,8 @@ from training.tiny import dataset
 FOLDER = Path(__file__).parents[2] / "reproductions" / "boeshertz_2026"
 FOLDERS = {"cifar10": FOLDER, "cifar100": FOLDER / "cifar100"}
 CELLS = {rule + more for rule in ("bp", "fa") for more in ("", "+bn", "+muon", "+bn+muon")}
+INTERVENTIONS = {"bp+cut", "bp+random", "bp+flat", "fa+flat"}
+ALL = {"cifar10": CELLS | INTERVENTIONS, "cifar100": CELLS}
 both = pytest.mark.parametrize("data", FOLDERS)
 
 
@@ -35,7 +40,7 @@ def test_eight_cells_at_three_seeds_that_differ_in_rule_normalisation_and_optimi
 ) -> None:
     found = study(data)
     assert found.seeds == (0, 1, 2)
-    assert found.configurations.keys() == CELLS
+    assert found.configurations.keys() == ALL[data]
     for id, runs in found.configurations.items():
         run = runs[0]
         assert run.rule == ("bp" if id.startswith("bp") else "fa_toeplitz")
@@ -54,12 +59,36 @@ def test_eight_cells_at_three_seeds_that_differ_in_rule_normalisation_and_optimi
 def test_every_claim_is_about_its_study_and_says_how_well_it_is_known(data: str) -> None:
     found = claims(data)
     assert found.data == study(data).data.name == data
-    found.check_subjects(CELLS)
+    found.check_subjects(ALL[data])
     for claim in found.claims:
         assert claim.grade in ("abstract", "second-hand", "unknown"), claim.id
         if claim.grade == "unknown":
             assert isinstance(claim, SourceClaim), f"{claim.id}: nothing published to judge"
     assert {claim.grade for claim in found.claims} == {"abstract", "second-hand", "unknown"}
+
+
+def test_interventions_change_the_rank_of_updates_and_nothing_else() -> None:
+    found = study("cifar10").configurations
+    for id in INTERVENTIONS:
+        run, plain = found[id][0], found[id.partition("+")[0]][0]
+        assert run.training.intervention is not None
+        without = replace(run.training, intervention=None, intervention_rank=None)
+        assert replace(run, training=without) == plain
+
+
+def test_bps_updates_are_cut_to_the_rank_that_the_ledger_has_of_fas() -> None:
+    ledger, runs = Ledger(FOLDER / "ledger"), study("cifar10").configurations
+    ranks: dict[str, list[float]] = {"conv2": [], "conv3": []}
+    for seed, run in runs["fa"].items():
+        record = ledger.find("fa", seed, run.hash)
+        assert record is not None
+        series = record.series["rank"]["update"]
+        for layer, found in ranks.items():
+            by_step = zip(series["step"], series[layer]["entropy"], strict=True)
+            found += [rank for step, rank in by_step if step >= 1000]
+    expected = {layer: round(mean(found)) for layer, found in ranks.items()}
+    for id in ("bp+cut", "bp+random"):
+        assert runs[id][0].training.intervention_rank == expected
 
 
 def test_ranks_are_asked_for_where_they_will_be_recorded() -> None:
