@@ -383,6 +383,24 @@ def test_one_difference_too_small_leaves_the_direction_only(tmp_path: Path) -> N
     assert (found.word, found.quantity) == (Word.DIRECTION_ONLY, "bp − sn")
 
 
+def test_an_order_that_only_its_family_leaves_open_says_so(tmp_path: Path) -> None:
+    noise = {other: [75.2, 75.4, 75.1] for other in ("x", "y", "z", "sn")}
+    runs = evidence({"bp": [75.0, 75.5, 75.3], "fa": [70.0, 72.5, 71.2], **noise})
+    claims = [
+        table("order", id=f"c{i}", groups=[["bp"], [other]], family="all")
+        for i, other in enumerate(["fa", "x", "y", "z", "sn"])
+    ]
+    alone = {**claims[0], "family": "own"}
+    assert verdict(tmp_path, alone, runs).word == Word.REPRODUCED
+    found = judge(load_claims(write_claims(tmp_path, *claims)), runs)[0]
+    assert found.word == Word.INCONCLUSIVE
+    assert found.interval is not None
+    assert found.interval.low > 0
+    assert "leaves the order open, for one such among 5 may be chance; about " in found.reason
+    near = evidence({"bp": [75.0, 75.5, 75.3], "fa": [75.1, 75.4, 75.2]})
+    assert "chance" not in verdict(tmp_path, alone, near).reason
+
+
 def test_a_distance_is_not_asked_for_before_the_order_holds(tmp_path: Path) -> None:
     claim = table("order", groups=[["sn"], ["bp"]], at_least=1.0)
     assert verdict(tmp_path, claim, evidence(FALLING)).word == Word.NOT_REPRODUCED

@@ -192,14 +192,18 @@ def _decide_order(
     shown = f"{shown} ({span(difference.interval, claim.unit)})"
     far = show(least, claim.unit)
     prospect = outlook(settled.seeds_needed, "the difference lies right at the edge")
+    chance = ""
+    if settled.state == "open" and settled.answer.p <= alpha:
+        # By itself it would have been shown, so the interval does not tell why it is open.
+        chance = f", for one such among {settled.answer.family_size} may be chance"
     word, reason = {
         (False, "below"): (Word.NOT_REPRODUCED, f"{shown} is the reverse of the order claimed."),
-        (False, "open"): (Word.INCONCLUSIVE, f"{shown} leaves the order open; {prospect}."),
+        (False, "open"): (Word.INCONCLUSIVE, f"{shown} leaves the order open{chance}; {prospect}."),
         (False, "above"): (Word.REPRODUCED, f"The order holds throughout, least surely {shown}."),
         (True, "below"): (Word.DIRECTION_ONLY, f"The order holds, but {shown} is less than {far}."),
         (True, "open"): (
             Word.INCONCLUSIVE,
-            f"The order holds, but {shown} may be less than {far}; {prospect}.",
+            f"The order holds, but {shown} may be less than {far}{chance}; {prospect}.",
         ),
         (True, "above"): (Word.REPRODUCED, f"All differ by {far} or more, least surely {shown}."),
     }[about_size, settled.state]
