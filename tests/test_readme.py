@@ -87,7 +87,7 @@ def test_the_figures_are_those_that_their_command_makes() -> None:
     options = _parser().parse_args(shlex.split(command))
     shown = [Path(path) for path in re.findall(r"!\[.*?\]\((.*?)\)", text)]
     assert shown == options.figure
-    figures = chain(*all_figures(make_report(ROOT / options.study).material).values())
+    figures = chain(*all_figures(make_report(ROOT / options.studies[0]).material).values())
     alts = {figure.name: figure.alt for figure in figures if isinstance(figure, Figure)}
     for file in shown:
         with Image.open(ROOT / file) as picture:

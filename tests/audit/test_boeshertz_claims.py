@@ -13,7 +13,7 @@ from fa_audit.metrics.rank import DEFINITIONS
 from fa_audit.networks import build_network
 from fa_audit.rules import feedback_layers
 from fa_audit.streams import stream
-from fa_audit.study.ledger import Ledger
+from fa_audit.study.ledger import Ledger, Record
 from fa_audit.study.spec import Study, load_study
 from fa_audit.training.trainer import untrained_network
 from training.tiny import dataset
@@ -76,17 +76,60 @@ def test_interventions_change_the_rank_of_updates_and_nothing_else() -> None:
         assert replace(run, training=without) == plain
 
 
+def late_rank(record: Record, measured: str, layer: str) -> float:
+    """The mean of exp H(σ) over the probed steps from 1,000 on."""
+    series = record.series["rank"][measured]
+    by_step = zip(series["step"], series[layer]["entropy"], strict=True)
+    return mean(rank for step, rank in by_step if step >= 1000)
+
+
+def test_the_table_of_the_notes_is_that_of_the_ledger() -> None:
+    names = {
+        "BP, updates cut to 20, 26 directions": "bp+cut",
+        "BP, updates in 20, 26 random directions": "bp+random",
+        "BP, updates flattened": "bp+flat",
+        "FA, updates flattened": "fa+flat",
+        **{
+            f"{rule} + {more}": rule.lower() + added
+            for rule in ("BP", "FA")
+            for more, added in (("BN", "+bn"), ("Muon", "+muon"), ("both", "+bn+muon"))
+        },
+        "BP": "bp",
+        "FA": "fa",
+    }
+    ledger, found = Ledger(FOLDER / "ledger"), {}
+    for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines():
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if name in names:
+            found[names[name]] = cells
+    assert found.keys() == ALL["cifar10"]
+    for id, cells in found.items():
+        runs = study("cifar10").configurations[id]
+        records = [ledger.find(id, seed, run.hash) for seed, run in runs.items()]
+        known = [record for record in records if record is not None]
+        assert len(known) == 3
+        accuracies = [one.measurements["test_accuracy"]["values"]["last"] for one in known]
+        low, high = min(accuracies), max(accuracies)
+        assert cells[0] == f"{mean(accuracies):.1f} % ({low:.1f}–{high:.1f})"
+        for measured, cell in zip(
+            ("error", "gradient", "update", "trajectory"), cells[1:], strict=True
+        ):
+            ranks = [
+                f"{mean(late_rank(one, measured, layer) for one in known):.0f}"
+                for layer in ("conv2", "conv3")
+            ]
+            assert cell == ("–" if measured == "update" and "muon" in id else ", ".join(ranks))
+
+
 def test_bps_updates_are_cut_to_the_rank_that_the_ledger_has_of_fas() -> None:
     ledger, runs = Ledger(FOLDER / "ledger"), study("cifar10").configurations
-    ranks: dict[str, list[float]] = {"conv2": [], "conv3": []}
-    for seed, run in runs["fa"].items():
-        record = ledger.find("fa", seed, run.hash)
-        assert record is not None
-        series = record.series["rank"]["update"]
-        for layer, found in ranks.items():
-            by_step = zip(series["step"], series[layer]["entropy"], strict=True)
-            found += [rank for step, rank in by_step if step >= 1000]
-    expected = {layer: round(mean(found)) for layer, found in ranks.items()}
+    records = [ledger.find("fa", seed, run.hash) for seed, run in runs["fa"].items()]
+    known = [record for record in records if record is not None]
+    assert len(known) == 3
+    expected = {
+        layer: round(mean(late_rank(record, "update", layer) for record in known))
+        for layer in ("conv2", "conv3")
+    }
     for id in ("bp+cut", "bp+random"):
         assert runs[id][0].training.intervention_rank == expected
 
