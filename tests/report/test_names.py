@@ -82,4 +82,5 @@ def test_ids_in_sentences_become_titles_and_nothing_else_does() -> None:
 def test_quantities_are_written_with_titles() -> None:
     assert quantity_title("fa_random~bp") == "FA (Random) ~ BP"
     assert quantity_title("bp − fa_random") == "BP − FA (Random)"
-    assert quantity_title("(usf_sn − a+b) − (bp − x)") == "(uSF SN − a + b) − (BP − x)"
+    assert quantity_title("(usf_sn − a+b) − (bp − x)") == "(uSF SN − (a + b)) − (BP − x)"
+    assert quantity_title("bp+muon") == "BP + Muon"

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 from fa_audit.metrics.rank import DEFINITIONS
 from fa_audit.report import Report, make_report
 from fa_audit.report.drawing import Figure
+from fa_audit.report.figures import ranks as drawn_ranks
 from fa_audit.report.figures.ranks import MOST_PANELS, _evenly, rank_figures
 from fa_audit.report.page import all_figures, report_page
 from fa_audit.study.ledger import Ledger, read_record
@@ -91,6 +93,12 @@ def page(report: Report) -> str:
     return report_page(report.material, figures, report.folder, report.commands)
 
 
+@pytest.fixture(autouse=True)
+def few_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if those of the invented study and its grid were few: one panel for each layer."""
+    monkeypatch.setattr(drawn_ranks, "MOST_COURSES", 20)
+
+
 def figures_of(report: Report) -> list[Figure]:
     (figures,) = rank_figures(report.material).values()
     return [figure for figure in figures if isinstance(figure, Figure)]
@@ -144,6 +152,26 @@ def test_a_study_without_ranks_has_no_heading_for_them(
 ) -> None:
     assert rank_figures(invented_report.material) == {}
     assert "ffective rank" not in invented_page.read_text(encoding="utf-8")
+
+
+def test_many_configurations_have_a_panel_for_each_rule_to_one_scale(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn_ranks, "MOST_COURSES", 2)
+    trajectory = figures_of(report)[1]
+    titles = [panel.alt.partition(":")[0] for panel in trajectory.panels]
+    rules = ["BP", "FA (Random)", "FA (Toeplitz)", "uSF SN"]
+    assert titles[:4] == [f"conv1, {rule}" for rule in rules]
+    assert len(titles) == 4 * len(rules)
+    assert "FA (Toeplitz) from" not in trajectory.panels[0].alt
+    scales = []
+    for panel in trajectory.panels[:4]:
+        _, axes = plt.subplots()
+        panel.draw(axes)
+        scales.append(axes.get_ylim())
+        plt.close()
+    assert len(set(scales)) == 1
+    assert scales[0][1] > 90
 
 
 def test_of_many_layers_some_are_drawn_the_ends_among_them() -> None:

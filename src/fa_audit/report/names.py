@@ -129,7 +129,13 @@ def _side_title(side: str) -> str:
 
 def quantity_title(quantity: str) -> str:
     """What a verdict estimates: one term, a difference of two, or of two differences."""
-    return re.sub(r"[^\s()−]([^()−]*[^\s()−])?", lambda term: _term_title(term[0]), quantity)
+    is_difference = " − " in quantity
+
+    def title(term: re.Match[str]) -> str:
+        name = _term_title(term[0])
+        return f"({name})" if is_difference and " + " in name else name
+
+    return re.sub(r"[^\s()−]([^()−]*[^\s()−])?", title, quantity)
 
 
 def _term_title(term: str) -> str:

@@ -1,7 +1,7 @@
 """Effective ranks over training: of errors, gradients, updates and trajectories, layer by layer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -31,6 +31,9 @@ DRAWN = "entropy"
 
 MOST_PANELS = 8
 """Deep networks have more layers than anybody looks at; tables have all."""
+
+MOST_COURSES = 6
+"""More configurations than this are told apart only with a panel for each rule."""
 
 MOMENTS = ("first", "lowest", "highest", "last")
 
@@ -102,7 +105,9 @@ def _figure(material: Material, name: str) -> Figure | None:
         caption=f"{caption} Drawn by the definition exp H(σ/Σσ); the numbers behind it are by all "
         f"five.{left_out} One line for each seed ({seeds_text(material.seeds_of(ids))}); "
         f"configurations of one rule differ in their dashes. {PUBLISHED_MARK}",
-        panels=[_panel(material, name, layer, courses[layer]) for layer in drawn],
+        panels=[
+            panel for layer in drawn for panel in _panels(material, name, layer, courses[layer])
+        ],
         columns=2,
         numbers=_table(material, name, ids, layers, title),
     )
@@ -140,12 +145,36 @@ def _courses(material: Material, name: str, layer: str) -> list[Course]:
     return found
 
 
-def _panel(material: Material, name: str, layer: str, courses: Sequence[Course]) -> Panel:
+def _panels(
+    material: Material, name: str, layer: str, courses: Sequence[Course]
+) -> Iterator[Panel]:
+    """One panel of a layer; of many configurations one for each rule, all to one scale."""
+    values = [v for one in courses for _, of in one.by_seed.values() for v in of if v > 0]
+    scale = min(values), max(values)
+    if len(courses) <= MOST_COURSES:
+        yield _panel(material, name, layer, layer, courses, scale)
+        return
+    by_rule: dict[str, list[Course]] = {}
+    for course in courses:
+        by_rule.setdefault(material.rule(course.id), []).append(course)
+    for rule, members in by_rule.items():
+        title = f"{layer}, {configuration_title(rule)}"
+        yield _panel(material, name, layer, title, members, scale)
+
+
+def _panel(
+    material: Material,
+    name: str,
+    layer: str,
+    title: str,
+    courses: Sequence[Course],
+    scale: tuple[float, float],
+) -> Panel:
     measure = f"effective_rank/{name}/{layer}/{DRAWN}"
     bound = _bound(material, measure)
 
     def draw(axes: Axes) -> None:
-        axes.set_title(layer)
+        axes.set_title(title)
         for course in courses:
             for steps, values in course.by_seed.values():
                 seed_line(axes, steps, values, course.colour, linestyle=course.dash)
@@ -163,7 +192,8 @@ def _panel(material: Material, name: str, layer: str, courses: Sequence[Course])
             for moment, x in (("first", 0), ("last", last)):
                 if published := material.published(course.id, measure, moment):
                     published_mark(axes, x, published, course.colour)
-        low, high = axes.get_ylim()
+        low, high = axes.get_ylim()  # what is published may lie beyond our runs
+        low, high = min(low, scale[0] / 1.1), max(high, scale[1] * 1.1)
         axes.set_ylim(min(low, 0.95), max(high, 2.0, 1.2 * (bound or 0)))
         if bound is not None:
             chance_line(axes, bound, "bound")
@@ -183,7 +213,7 @@ def _panel(material: Material, name: str, layer: str, courses: Sequence[Course])
         )
     limit = "" if bound is None else f" At most {bound:g}."
     right = room_for(configuration_title(course.id) for course in courses)
-    return Panel(f"{layer}: {'; '.join(parts)}.{limit}", draw, left=0.6, right=right)
+    return Panel(f"{title}: {'; '.join(parts)}.{limit}", draw, left=0.6, right=right)
 
 
 def _bound(material: Material, measure: str) -> float | None:
