@@ -84,3 +84,5 @@ def test_quantities_are_written_with_titles() -> None:
     assert quantity_title("bp − fa_random") == "BP − FA (Random)"
     assert quantity_title("(usf_sn − a+b) − (bp − x)") == "(uSF SN − (a + b)) − (BP − x)"
     assert quantity_title("bp+muon") == "BP + Muon"
+    reason = with_titles("bp+muon − bp = 3; bp+muon wins.", ["bp", "bp+muon"])
+    assert reason == "(BP + Muon) − BP = 3; BP + Muon wins."

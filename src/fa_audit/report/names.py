@@ -129,13 +129,16 @@ def _side_title(side: str) -> str:
 
 def quantity_title(quantity: str) -> str:
     """What a verdict estimates: one term, a difference of two, or of two differences."""
-    is_difference = " − " in quantity
+    return re.sub(
+        r"[^\s()−]([^()−]*[^\s()−])?", lambda term: _within(term, _term_title(term[0])), quantity
+    )
 
-    def title(term: re.Match[str]) -> str:
-        name = _term_title(term[0])
-        return f"({name})" if is_difference and " + " in name else name
 
-    return re.sub(r"[^\s()−]([^()−]*[^\s()−])?", title, quantity)
+def _within(term: re.Match[str], title: str) -> str:
+    """A title in the place of a term: a sum in brackets where it is part of a difference."""
+    before, after = term.string[: term.start()], term.string[term.end() :]
+    is_part = before.endswith("− ") or after.startswith(" −")
+    return f"({title})" if is_part and " + " in title else title
 
 
 def _term_title(term: str) -> str:
@@ -149,7 +152,8 @@ def with_titles(text: str, subjects: Sequence[str]) -> str:
     """A sentence with the titles of these subjects in place of their ids."""
     for subject in sorted(subjects, key=len, reverse=True):
         id = rf"(?<![\w~.+=-]){re.escape(subject)}(?![\w~+=-]|\.\w)"
-        text = re.sub(id, subject_title(subject).replace("\\", r"\\"), text)
+        title = subject_title(subject)
+        text = re.sub(id, lambda term, title=title: _within(term, title), text)  # type: ignore[misc]
     return text
 
 
