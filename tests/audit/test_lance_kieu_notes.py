@@ -1,0 +1,71 @@
+"""The numbers that the notes on the five-rule study tell are those of its ledger."""
+
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from fa_audit.audit import load_claims
+from fa_audit.audit.claims import ValueClaim
+from fa_audit.study.cells import ComparisonCell, study_cells
+from fa_audit.study.ledger import Ledger
+from fa_audit.study.spec import load_study
+
+FOLDER = Path(__file__).parents[2] / "reproductions" / "lance_kieu_2026"
+LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
+SIMILARITIES = {
+    "BP of another seed (ceiling)": "bp~bp.other-seed",
+    "uSF SN, same seed": "usf_sn~bp",
+    "uSF SN, BP of another seed": "usf_sn~bp.other-seed",
+    "uSF Init, same seed": "usf_init~bp",
+    "uSF Init, BP of another seed": "usf_init~bp.other-seed",
+    "BP's own untrained start (floor)": "untrained~bp",
+    "untrained, another seed": "untrained.other-seed~bp",
+    "FA (Toeplitz), same seed": "fa_toeplitz~bp",
+    "FA (Random), same seed": "fa_random~bp",
+    "two untrained networks": "untrained~untrained.other-seed",
+    "BP, images shuffled (null)": "bp~bp.shuffled",
+}
+
+
+def rows() -> list[tuple[str, list[str]]]:
+    """Name and cells of every line of a table in the notes, in their order."""
+    found = []
+    for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            found.append((name, cells))
+    return found
+
+
+def as_printed(value: float) -> str:
+    """.07, and 1.00; no value that rounds to zero has a sign."""
+    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").removeprefix("0")
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_similarities_are_the_means_over_the_recorded_seeds(name: str) -> None:
+    ledger, measured = Ledger(FOLDER / "ledger"), []
+    for cell in study_cells(load_study(FOLDER)):
+        if isinstance(cell, ComparisonCell) and cell.id == SIMILARITIES[name]:
+            record = ledger.find(cell.id, cell.seed, cell.hash)
+            if record is not None:
+                measured.append(record.measurements["cka/all"]["values"])
+    expected = [as_printed(mean(one[f"{layer}/{layer}"] for one in measured)) for layer in LAYERS]
+    assert dict(rows())[name] == expected
+
+
+def test_published_similarities_stand_below_ours() -> None:
+    claims = load_claims(FOLDER / "claims.toml").claims
+    published = {one.id: one.published for one in claims if isinstance(one, ValueClaim)}
+    told = {
+        before: cells
+        for (before, _), (name, cells) in zip(rows(), rows()[1:], strict=False)
+        if name == "… published"
+    }
+    assert told == {
+        name: [as_printed(published[f"cka-all-{rule}/{layer}/{layer}"]) for layer in LAYERS]
+        for rule in ("usf_sn", "usf_init", "fa_toeplitz", "fa_random")
+        for name, id in SIMILARITIES.items()
+        if id == f"{rule}~bp"
+    }
