@@ -117,8 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="RULE:SEED",
-        help="only this cell, or ID for all its seeds, or :SEED for all at one; a comparison, such "
-        "as usf_sn~bp:0, brings the runs that it needs; may be given several times",
+        help="only this cell, or ID for all its seeds, or :SEED for all at one; a * in an ID "
+        "stands for any characters; a comparison, such as usf_sn~bp:0, brings the runs that it "
+        "needs; may be given several times",
     )
     run.add_argument(
         "--data",

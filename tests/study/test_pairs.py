@@ -1,6 +1,9 @@
 """Which networks a pair means, seed by seed."""
 
-from fa_audit.study.pairs import NetworkPair, Side, pair_at_seeds
+import pytest
+
+from fa_audit.errors import AuditError
+from fa_audit.study.pairs import NetworkPair, Side, pair_at_seeds, pairs_that_fit
 
 SEEDS = (4, 0, 2)
 DECLARED = {"bp": SEEDS, "fa": SEEDS, "few": (2, 7), "one": (0,)}
@@ -63,3 +66,23 @@ def test_sides_and_shuffling_are_read_off_the_text() -> None:
     assert pair_at_seeds("one~one.shuffled", DECLARED, SEEDS, None) == {
         0: NetworkPair(Side("one", 0), Side("one", 0), shuffled=True)
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f*~bp", ["fa~bp", "few~bp"]),
+        ("*~bp.other-seed", [f"{id}~bp.other-seed" for id in DECLARED]),
+        ("untrained~f*.shuffled", ["untrained~fa.shuffled", "untrained~few.shuffled"]),
+        ("f*a~*e", ["fa~one"]),
+        ("fa~bp", ["fa~bp"]),
+        ("fa~sgd", ["fa~sgd"]),  # what is not there is refused where pairs are read
+    ],
+)
+def test_a_star_stands_for_every_configuration_that_fits(text: str, expected: list[str]) -> None:
+    assert pairs_that_fit(text, DECLARED) == expected
+
+
+def test_a_star_that_fits_nothing_is_one_sentence() -> None:
+    with pytest.raises(AuditError, match=r"has 'g\*~bp', but no configuration fits 'g\*'; choose"):
+        pairs_that_fit("g*~bp", DECLARED)

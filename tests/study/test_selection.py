@@ -32,6 +32,8 @@ def cells(study: Study) -> list[str]:
         (["bp~bp.other-seed"], ["bp:0", "bp~bp.other-seed:0", "bp:1"]),
         (["untrained~untrained.other-seed:0"], ["untrained~untrained.other-seed:0"]),
         ([":1"], ["bp:1", "fa_toeplitz:1", "fa_toeplitz~bp:1"]),
+        (["fa_*:1"], ["bp:1", "fa_toeplitz:1", "fa_toeplitz~bp:1"]),
+        (["*~bp:0"], ["bp:0", "fa_toeplitz:0", "fa_toeplitz~bp:0"]),
     ],
     ids=str,
 )
@@ -66,6 +68,7 @@ def test_a_cell_computed_alone_has_the_recorded_numbers(
     [
         ("sgd", "there is no configuration or comparison 'sgd'; choose from: bp, fa_toeplitz, fa_"),
         ("sgd:0", "there is no configuration or comparison 'sgd'; choose from: bp"),
+        ("sgd*", "there is no configuration or comparison 'sgd*'; choose from: bp"),
         ("bp:7", "there is no such seed; write bp:SEED with one of the seeds 0, 1"),
         ("bp:x", "there is no such seed; write bp:SEED with one of the seeds 0, 1"),
         ("bp~bp.other-seed:1", "there is no such seed; write bp~bp.other-seed:SEED with one of"),

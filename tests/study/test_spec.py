@@ -221,6 +221,10 @@ seeds = [1]
         assert (training.learning_rate, training.feedback_scale) == (rate, scale)
         assert (training.epochs, by_seed[1].rule) == (3, "fa_toeplitz")
     assert list(study.comparisons) == ["fa.learning_rate=1.feedback_scale=0.1~bp"]
+    study = write_study(
+        tmp_path, (TOEPLITZ, entry), (PAIRS, 'pairs = ["bp~bp.shuffled", "fa.*~bp"]')
+    )
+    assert list(study.comparisons) == ["bp~bp.shuffled", *(f"{id}~bp" for id in fa)]
 
 
 def test_options_of_a_rule_are_expanded_too_and_called_after_the_rule(tmp_path: Path) -> None:
@@ -427,6 +431,14 @@ BAD = {
     "pair twice": (
         (PAIRS, 'pairs = ["bp~bp", "bp~bp"]\n'),
         "comparison.pairs has 'bp~bp' twice; remove one of them",
+    ),
+    "pair twice, once by a star": (
+        (PAIRS, 'pairs = ["bp~bp", "*~bp"]\n'),
+        "comparison.pairs has 'bp~bp' twice; remove one of them",
+    ),
+    "star that fits nothing": (
+        (PAIRS, 'pairs = ["sgd*~bp"]\n'),
+        "comparison.pairs has 'sgd*~bp', but no configuration fits 'sgd*'; choose from: bp, fa_",
     ),
     "rows shuffled": (
         (PAIRS, 'pairs = ["bp.shuffled~bp"]\n'),

@@ -4,6 +4,9 @@
     side = configuration, or "untrained", the start that all rules share at a seed;
            then nothing, ".other-seed" or, on the second side, ".shuffled"
 
+With a * in the name of a configuration, which stands for any characters, it is all the pairs of
+those that fit: "grid-*~bp" compares every configuration whose id begins with "grid-".
+
 A pair stands for one comparison at each seed that both sides have. At seed s a side is the network
 of that seed; with ".other-seed" it is that of the seed declared next, after the last the first.
 Thus every network is in one comparison as itself and in one as another's other, and not in one with
@@ -11,8 +14,10 @@ every other network: pairs that share networks are not independent. For the same
 turns round one at an earlier seed, as "bp~bp.other-seed" does with two seeds, is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
 
 from fa_audit.errors import AuditError
 
@@ -36,6 +41,30 @@ class NetworkPair:
     rows: Side
     columns: Side
     shuffled: bool = False
+
+
+def those_that_fit(name: str, ids: Collection[str]) -> list[str]:
+    """The ids that a name with a * stands for, in their order; without *, the name itself."""
+    return [id for id in ids if fnmatchcase(id, name)] if "*" in name else [name]
+
+
+def pairs_that_fit(text: str, configurations: Collection[str]) -> list[str]:
+    """The pairs without * that a text stands for, in the order of the configurations.
+
+    Raises:
+        AuditError: No configuration fits.
+    """
+    sides = []
+    for side in text.split("~"):
+        name, suffix = _split(side)
+        found = those_that_fit(name, configurations)
+        if not found:
+            raise AuditError(
+                f"comparison.pairs has {text!r}, but no configuration fits {name!r}; "
+                f"choose from: {', '.join(configurations)}"
+            )
+        sides.append([id + suffix for id in found])
+    return ["~".join(pair) for pair in product(*sides)]
 
 
 def pair_at_seeds(

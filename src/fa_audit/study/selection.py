@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fa_audit.errors import AuditError
-from fa_audit.study.pairs import UNTRAINED
+from fa_audit.study.pairs import UNTRAINED, those_that_fit
 from fa_audit.study.spec import Study
 
 Value = TypeVar("Value")
@@ -17,7 +17,7 @@ def select(study: Study, names: Sequence[str]) -> Study:
     Args:
         study: The whole of it.
         names: "ID:SEED" for one cell, "ID" for a configuration, comparison or measurement at all
-            its seeds, ":SEED" for everything at one seed.
+            its seeds, ":SEED" for everything at one seed. A * in an ID stands for any characters.
 
     Raises:
         AuditError: A name is not written so, or nothing is called so.
@@ -47,12 +47,13 @@ def select(study: Study, names: Sequence[str]) -> Study:
 def _named(name: str, seeds: Mapping[str, Collection[int]]) -> set[tuple[str, int]]:
     """(id, seed) of all that is called so, given the seeds of every id."""
     id, _, seed = name.partition(":")
-    if id not in ("", *seeds):
+    ids = those_that_fit(id, seeds) if id else list(seeds)
+    if not ids or ids[0] not in seeds:
         raise AuditError(
             f"--only {name}: there is no configuration or comparison {id!r}; "
             f"choose from: {', '.join(seeds)}"
         )
-    among = {id: seeds[id]} if id else seeds
+    among = {one: seeds[one] for one in ids}
     found = {(id, one) for id, own in among.items() for one in own if seed in ("", str(one))}
     if not found or not (id or seed):
         known = dict.fromkeys(one for own in among.values() for one in own)

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import tomllib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -21,6 +21,7 @@ from fa_audit.study.pairs import (
     NetworkPair,
     Side,
     pair_at_seeds,
+    pairs_that_fit,
 )
 from fa_audit.training.configuration import (
     DataSettings,
@@ -47,7 +48,7 @@ class ComparisonSettings:
     """Which networks are compared, and how.
 
     Attributes:
-        pairs: Which, written as study.pairs says: "usf_sn~bp", "bp~bp.other-seed".
+        pairs: Which, written as study.pairs says: "usf_sn~bp", "bp~bp.other-seed", "grid-*~bp".
         checkpoint: Which weights: "best-validation" or "last".
         batch_size: Images per minibatch of CKA.
         passes: Passes over the images, each in another order.
@@ -80,9 +81,6 @@ class ComparisonSettings:
                 f"comparison.subsets is {list(self.subsets)}; "
                 f"choose different ones from: {', '.join(SUBSETS)}"
             )
-        for pair in self.pairs:
-            if self.pairs.count(pair) > 1:
-                raise AuditError(f"comparison.pairs has {pair!r} twice; remove one of them")
 
 
 @dataclass(frozen=True)
@@ -297,7 +295,8 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         data=data,
         configurations=runs,
         comparisons={
-            pair: pair_at_seeds(pair, declared, seeds, first) for pair in comparison.pairs
+            pair: pair_at_seeds(pair, declared, seeds, first)
+            for pair in _pairs(comparison, configurations)
         },
         comparison=comparison,
         inspections={
@@ -337,6 +336,15 @@ def _check_known(where: str, id: str, known: tuple[str, ...]) -> None:
             f"{where} has {id!r}, but there is no such configuration; "
             f"choose from: {', '.join(known)}"
         )
+
+
+def _pairs(comparison: ComparisonSettings, configurations: Collection[str]) -> list[str]:
+    """All that are to be compared, each once."""
+    pairs = [pair for text in comparison.pairs for pair in pairs_that_fit(text, configurations)]
+    for pair in pairs:
+        if pairs.count(pair) > 1:
+            raise AuditError(f"comparison.pairs has {pair!r} twice; remove one of them")
+    return pairs
 
 
 def _name(content: Mapping[str, Any]) -> str:
