@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fa_audit.errors import AuditError
+from fa_audit.errors import AuditError, suggest
 
 if TYPE_CHECKING:
     from fa_audit.rules import Rule
@@ -386,8 +386,8 @@ def _associate(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     if options.reference not in study.configurations:
         raise AuditError(
-            f"--reference {options.reference}: there is no such configuration; choose from: "
-            f"{', '.join(study.configurations)}"
+            f"--reference {options.reference}: there is no such configuration; "
+            f"{suggest(options.reference, study.configurations)}"
         )
     evidence = gather(study, options.out or _folder(options.study))
     associations = associate(evidence, options.reference)

@@ -160,7 +160,7 @@ def test_headlines_are_ids_of_claims_in_an_order_of_their_own(tmp_path: Path) ->
     ("headlines", "sentence"),
     [
         ('["c/fd"]', "headlines name 'c/fd', which is no claim; did you mean 'c/fc'?"),
-        ('["zzzz"]', "headlines name 'zzzz', which is no claim; use one of c/conv, c/fc."),
+        ('["zzzz"]', "headlines name 'zzzz', which is no claim; choose from: c/conv, c/fc."),
         ('["c/fc", "c/fc"]', "headlines name 'c/fc' twice; leave one out."),
         ("[]", "headlines = [] will not do; it must be a list of ids of claims."),
         ('"c/fc"', "headlines = 'c/fc' will not do; it must be a list of ids of claims."),
@@ -285,5 +285,5 @@ def test_a_subject_the_study_does_not_have_is_refused(tmp_path: Path) -> None:
     sentence = "claim 'c': 'fa_randm' is no configuration or comparison of the study; did you mean"
     with pytest.raises(AuditError, match=re.escape(sentence)):
         claims.check_subjects(["bp", "fa_random"])
-    with pytest.raises(AuditError, match="use one of bp, shapes"):
+    with pytest.raises(AuditError, match="choose from: bp, shapes"):
         claims.check_subjects(["bp", "shapes"])

@@ -198,7 +198,7 @@ def test_a_property_is_settled_by_the_rule_itself(
     ("keys", "sentence"),
     [
         ({"aspect": "weight-transport"}, "aspect 'weight-transport' is unknown; did you mean"),
-        ({"rule": "usf"}, "rule 'usf' is unknown; use one of bp, fa_random, usf_init"),
+        ({"rule": "usf"}, "rule 'usf' is unknown; choose from: bp, usf_init, fa_random."),
         ({"published": "signs"}, "'signs' is unknown; did you mean 'sign'?"),
     ],
 )
@@ -567,7 +567,7 @@ def test_an_unknown_configuration_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_place_is_refused(tmp_path: Path) -> None:
-    sentence = r"claim 'c': 'test_accuracy' of 'bp' is not measured at 'lst'; use one of last\."
+    sentence = r"claim 'c': 'test_accuracy' of 'bp' is not measured at 'lst'; did you mean 'last'\?"
     with pytest.raises(AuditError, match=sentence):
         verdict(tmp_path, table("value", at="lst"), evidence({"bp": NEAR_75}))
 

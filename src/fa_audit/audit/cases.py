@@ -18,8 +18,8 @@ from fa_audit.audit.claims import (
 )
 from fa_audit.audit.evidence import Evidence, SeedSample, places, settings
 from fa_audit.audit.verdict import RecordReference, Verdict, Word
-from fa_audit.audit.wording import listed, suggest
-from fa_audit.errors import AuditError
+from fa_audit.audit.wording import listed
+from fa_audit.errors import AuditError, suggest
 from fa_audit.hashing import content_hash
 
 Found = TypeVar("Found")
@@ -157,7 +157,7 @@ def _check_place(claim: MeasuredClaim, by_term: Mapping[str, SeedSample], file: 
         if known and at not in known:
             raise AuditError(
                 f"{file}, claim {claim.id!r}: {measure!r} of {sample.subject!r} is not "
-                f"measured at {at!r}; use one of {', '.join(sorted(known))}."
+                f"measured at {at!r}; {suggest(at, known)}"
             )
 
 

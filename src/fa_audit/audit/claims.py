@@ -53,8 +53,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from fa_audit.audit.wording import suggest
-from fa_audit.errors import AuditError
+from fa_audit.errors import AuditError, suggest
 
 
 @dataclass(frozen=True, kw_only=True)

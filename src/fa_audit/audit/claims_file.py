@@ -27,8 +27,7 @@ from fa_audit.audit.claims import (
     ValueClaim,
     WinnerClaim,
 )
-from fa_audit.audit.wording import suggest
-from fa_audit.errors import AuditError
+from fa_audit.errors import AuditError, suggest
 
 Table = Mapping[str, Any]
 

@@ -1,7 +1,6 @@
 """How numbers, lists of names and outlooks are put into words."""
 
-import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from fa_audit.audit.statistics import Interval
 
@@ -20,12 +19,6 @@ def listed(items: Sequence[str]) -> str:
     """The first four of some names, and how many more there are."""
     rest = f" and {len(items) - 4} more" if len(items) > 4 else ""
     return ", ".join(items[:4]) + rest
-
-
-def suggest(word: str, known: Collection[str]) -> str:
-    """The end of a sentence about an unknown word: the nearest known one, or all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(sorted(known))}."
 
 
 def outlook(seeds_needed: int | None, otherwise: str, steady: str = "mean and spread") -> str:

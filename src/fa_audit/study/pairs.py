@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
-from fa_audit.errors import AuditError
+from fa_audit.errors import AuditError, suggest
 
 UNTRAINED = "untrained"
 OTHER_SEED = ".other-seed"
@@ -61,7 +61,7 @@ def pairs_that_fit(text: str, configurations: Collection[str]) -> list[str]:
         if not found:
             raise AuditError(
                 f"comparison.pairs has {text!r}, but no configuration fits {name!r}; "
-                f"choose from: {', '.join(configurations)}"
+                f"{suggest(name, configurations)}"
             )
         sides.append([id + suffix for id in found])
     return ["~".join(pair) for pair in product(*sides)]
@@ -123,10 +123,11 @@ def _parsed(text: str, configurations: Mapping[str, object]) -> list[tuple[str, 
     if len(sides) != 2:
         raise AuditError(f"comparison.pairs has {text!r}; write rows~columns, such as usf_sn~bp")
     for id, _ in sides:
-        if id not in (*configurations, UNTRAINED):
+        known = (*configurations, UNTRAINED)
+        if id not in known:
             raise AuditError(
                 f"comparison.pairs has {text!r}, but there is no configuration {id!r}; "
-                f"choose from: {', '.join(configurations)}, {UNTRAINED}"
+                f"{suggest(id, known)}"
             )
     first, second = (suffix for _, suffix in sides)
     if first == SHUFFLED:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from fa_audit.errors import AuditError
+from fa_audit.errors import AuditError, suggest
 from fa_audit.study.pairs import UNTRAINED, those_that_fit
 from fa_audit.study.spec import Study
 
@@ -50,8 +50,7 @@ def _named(name: str, seeds: Mapping[str, Collection[int]]) -> set[tuple[str, in
     ids = those_that_fit(id, seeds) if id else list(seeds)
     if not ids or ids[0] not in seeds:
         raise AuditError(
-            f"--only {name}: there is no configuration or comparison {id!r}; "
-            f"choose from: {', '.join(seeds)}"
+            f"--only {name}: there is no configuration or comparison {id!r}; {suggest(id, seeds)}"
         )
     among = {one: seeds[one] for one in ids}
     found = {(id, one) for id, own in among.items() for one in own if seed in ("", str(one))}

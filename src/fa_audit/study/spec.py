@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fa_audit.errors import AuditError
+from fa_audit.errors import AuditError, suggest
 from fa_audit.networks import require_normalisation
 from fa_audit.rules import get_rule
 from fa_audit.study.grid import grid
@@ -333,8 +333,7 @@ def _cost_pairs(
 def _check_known(where: str, id: str, known: tuple[str, ...]) -> None:
     if id not in known:
         raise AuditError(
-            f"{where} has {id!r}, but there is no such configuration; "
-            f"choose from: {', '.join(known)}"
+            f"{where} has {id!r}, but there is no such configuration; {suggest(id, known)}"
         )
 
 
