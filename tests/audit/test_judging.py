@@ -325,7 +325,7 @@ def test_one_reversed_difference_refutes_an_order(tmp_path: Path) -> None:
     found = verdict(tmp_path, claim, evidence(FALLING))
     assert found.word == Word.NOT_REPRODUCED
     assert found.quantity == "sn − bp"
-    assert found.reason.startswith("sn − bp = -0.8667 %")
+    assert found.reason.startswith("sn − bp = −0.8667 points")
 
 
 def test_the_clearest_refutation_is_reported(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_an_open_distance_says_how_many_seeds_would_settle_it(tmp_path: Path) ->
     difference = found.comparisons[0].difference
     needed = statistics.seeds_for_difference(difference.sd, difference.mean - 34.9)
     assert (found.word, found.seeds_needed) == (Word.INCONCLUSIVE, needed)
-    assert f"may be less than 34.9 %; about {needed} seeds" in found.reason
+    assert f"may be less than 34.9 points; about {needed} seeds" in found.reason
 
 
 def test_one_difference_too_small_leaves_the_direction_only(tmp_path: Path) -> None:

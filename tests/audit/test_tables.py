@@ -26,7 +26,7 @@ def test_the_table_shows_claim_published_ours_n_and_verdict(tmp_path: Path) -> N
     assert value.startswith("z-value  75 %       75.15 % [74.41, 75.89]")
     assert value.endswith("4  reproduced")
     assert "75 > 36" in order
-    assert "bp − fa: 39.1 % [" in order
+    assert "bp − fa: 39.1 points [" in order
     assert source.split() == ["source", "not", "testable"]
     assert "inconclusive (needs n ≥ " in open_claim
     assert lines[9:] == [COUNTS, "Data: cifar10. Seeds: 0, 1, 2, 3. Epochs: 50. Records: 8 of 8."]

@@ -28,8 +28,8 @@ def change(report: Report, id: str) -> str:
     [
         ("bp-accuracy", "in the prediction interval of our seeds"),
         ("order", "We ask of 2 differences, taken seed by seed (paired t test)"),
-        ("order", "and then whether each is at least 20 %"),
-        ("near-bp", "the bounds fixed beforehand, -5 to 5 %"),
+        ("order", "and then whether each is at least 20 points"),
+        ("near-bp", "the bounds fixed beforehand, −5 to 5 points"),
         ("winner", "by counting its wins (binomial test)"),
         ("cka-usf_sn/conv1/conv1", "4 claims of the family “cka” are explored together"),
         ("read", "No runs are needed"),
@@ -44,7 +44,7 @@ def test_the_test_is_told_in_words(invented_report: Report, id: str, says: str) 
     ("id", "says"),
     [
         ("bp-accuracy", "A published value inside"),
-        ("order", "Further seeds that move BP − FA (Toeplitz), now 36.45 to 38.83 %, below 20 %."),
+        ("order", "Further seeds that move BP − FA (Toeplitz), now 36.45 to 38.83 points, below 20 points."),
         ("near-bp", "Further seeds that move the interval of our mean"),
         ("signs/conv2", "A definition under which the measurement exists."),
         ("long-training", "uSF Init seed 2"),
@@ -61,8 +61,8 @@ def test_what_would_change_the_verdict(invented_report: Report, id: str, says: s
     ("id", "word", "says"),
     [
         ("bp-accuracy", Word.REPRODUCED, "or seeds so scattered that the interval is wider than"),
-        ("order", Word.DIRECTION_ONLY, "to 20 % or more."),
-        ("order", Word.NOT_REPRODUCED, "above 0 %."),
+        ("order", Word.DIRECTION_ONLY, "to 20 points or more."),
+        ("order", Word.NOT_REPRODUCED, "above 0 points."),
         ("angle-end/fc1", Word.NOT_REPRODUCED, "between the bounds."),
         ("winner", Word.REPRODUCED, "that this configuration wins more rarely."),
         ("winner", Word.NOT_REPRODUCED, "that this configuration wins more often."),

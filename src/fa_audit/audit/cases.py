@@ -92,7 +92,7 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
     )
     if isinstance(claim, SingleClaim):
         estimate = float(np.mean(quantity(claim, numbers))) if seeds else None
-        draft = replace(draft, quantity=claim.quantity, estimate=estimate)
+        draft = replace(draft, unit=claim.quantity_unit, quantity=claim.quantity, estimate=estimate)
     obstacle = _obstacle(claim, by_term, draft)
     if obstacle:
         return Case(claim, obstacle)

@@ -119,6 +119,11 @@ class MeasuredClaim(Claim):
     control: str = "family-wise"
 
     @property
+    def difference_unit(self) -> str:
+        """The unit of a difference between two such measurements: of percentages it is points."""
+        return "points" if self.unit == "%" else self.unit
+
+    @property
     def terms(self) -> Mapping[str, Term]:
         """The measurements that the claim is about, each under the name of its subject."""
         return {subject: Term(subject, self.measure, self.at) for subject in self.subjects}
@@ -145,6 +150,11 @@ class SingleClaim(MeasuredClaim):
         terms = list(self.terms)
         difference = " − ".join(terms[:2])
         return f"({difference}) − ({' − '.join(terms[2:])})" if self.beyond else difference
+
+    @property
+    def quantity_unit(self) -> str:
+        """The unit of what is estimated."""
+        return self.difference_unit if self.is_difference else self.unit
 
     @property
     def is_difference(self) -> bool:

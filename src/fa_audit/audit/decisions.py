@@ -65,7 +65,8 @@ def _decide_value(
     """
     (answer,) = answers["differs"]
     n, mean, sd = statistics.summarise(values)
-    k, error, unit = claim.published_runs, claim.reading_error, claim.unit
+    k, error, unit = claim.published_runs, claim.reading_error, claim.quantity_unit
+    allowed = f"± {show(claim.margin, claim.difference_unit)}"
     half_width = statistics.prediction_half_width(n, sd, alpha, k) + error
     interval = Interval(mean - half_width, mean + half_width)
     draft = replace(
@@ -84,11 +85,11 @@ def _decide_value(
         reason = f"{published} lies outside {where}."
         return replace(draft, word=Word.NOT_REPRODUCED, reason=reason)
     if distance <= half_width <= claim.margin:
-        reason = f"{published} lies within {where}, and ± {show(claim.margin, unit)} was allowed."
+        reason = f"{published} lies within {where}, and {allowed} was allowed."
         return replace(draft, word=Word.REPRODUCED, reason=reason)
     if distance <= half_width:
         needed = statistics.seeds_for_prediction(sd, claim.margin - error, alpha, k)
-        why = f"within {where}, but that is wider than the ± {show(claim.margin, unit)} allowed"
+        why = f"within {where}, but that is wider than the {allowed} allowed"
     else:
         needed = statistics.seeds_for_prediction(sd, distance - error, answer.level, k)
         why = f"outside {where}, but one miss among {answer.family_size} claims may be chance"
@@ -110,7 +111,7 @@ def _decide_bounds(
     within = claim.low <= mean <= claim.high
     answer, error = (inside, 2 * alpha) if within else (outside, alpha)
     seeds_for = statistics.seeds_for_equivalence if within else statistics.seeds_for_difference
-    unit, interval = claim.unit, statistics.mean_interval(values, error)
+    unit, interval = claim.quantity_unit, statistics.mean_interval(values, error)
     draft = replace(
         draft,
         interval=interval,
@@ -188,9 +189,10 @@ def _decide_order(
     if settled.state == "above" and claim.at_least is not None:
         settled, about_size = _settle(comparisons, answers["size"], least, alpha), True
     difference = settled.pair.difference
-    shown = f"{settled.pair.name} = {show(difference.mean, claim.unit)}"
-    shown = f"{shown} ({span(difference.interval, claim.unit)})"
-    far = show(least, claim.unit)
+    unit = claim.difference_unit
+    shown = f"{settled.pair.name} = {show(difference.mean, unit)}"
+    shown = f"{shown} ({span(difference.interval, unit)})"
+    far = show(least, unit)
     prospect = outlook(settled.seeds_needed, "the difference lies right at the edge")
     chance = ""
     if settled.state == "open" and settled.answer.p <= alpha:
@@ -211,6 +213,7 @@ def _decide_order(
         draft,
         word=word,
         reason=reason,
+        unit=unit,
         quantity=settled.pair.name,
         estimate=difference.mean,
         interval=difference.interval,

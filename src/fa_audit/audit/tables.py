@@ -8,7 +8,7 @@ from itertools import chain
 from fa_audit.audit.evidence import Evidence, settings
 from fa_audit.audit.matrices import summarise_matrices
 from fa_audit.audit.verdict import Verdict, Word
-from fa_audit.audit.wording import show
+from fa_audit.audit.wording import digits, show
 
 HEAD = ("claim", "published", "ours", "n", "verdict")
 
@@ -74,7 +74,7 @@ def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
     if verdict.estimate is not None:
         ours = show(verdict.estimate, verdict.unit)
         if verdict.interval is not None:
-            ours += f" [{verdict.interval.low:.4g}, {verdict.interval.high:.4g}]"
+            ours += f" [{digits(verdict.interval.low)}, {digits(verdict.interval.high)}]"
         if verdict.kind == "order":
             ours = f"{verdict.quantity}: {ours}"
     needs = f" (needs n ≥ {verdict.seeds_needed})" if verdict.seeds_needed else ""

@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from fa_audit.audit.statistics import Interval
 
 
+def digits(number: float) -> str:
+    """A number with four significant digits: "75.04", "−0.5"."""
+    text = f"{number:.4g}"
+    return "−" + text[1:] if text.startswith("-") else text
+
+
 def show(number: float, unit: str) -> str:
-    """A number with four significant digits and its unit: "75.04 %", "30°", "0.5"."""
-    return f"{number:.4g}" + {"fraction": "", "1": "", "degrees": "°"}.get(unit, f" {unit}")
+    """A number with its unit: "75.04 %", "−1.2 points", "30°", "0.5"."""
+    return digits(number) + {"fraction": "", "1": "", "degrees": "°"}.get(unit, f" {unit}")
 
 
 def span(interval: Interval, unit: str) -> str:
     """An interval in words: "74.37 to 75.71 %"."""
-    return f"{interval.low:.4g} to {show(interval.high, unit)}"
+    return f"{digits(interval.low)} to {show(interval.high, unit)}"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def _facts(claim: Claim, verdict: Verdict, material: Material) -> Iterator[Html]
 
     read = READ.get(claim.read, claim.read)
     if isinstance(claim, MeasuredClaim) and claim.reading_error:
-        read = f"{read}, ± {show(claim.reading_error, claim.unit)}"
+        read = f"{read}, ± {show(claim.reading_error, claim.difference_unit)}"
     yield fact("Where it stands", f"{claim.where} ({read})")
     if claim.grade:
         yield fact("How well that is known", GRADES[claim.grade])

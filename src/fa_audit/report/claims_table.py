@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fa_audit.audit import Verdict, Word
 from fa_audit.audit.claims import MeasuredClaim
-from fa_audit.audit.wording import show
+from fa_audit.audit.wording import digits, show
 from fa_audit.report.html import Html, join, tag
 from fa_audit.report.material import Material
 from fa_audit.report.names import configuration_title, measure_family, quantity_title
@@ -42,7 +42,7 @@ def ours_text(verdict: Verdict) -> Html:
         return tag("span", verdict.found) if verdict.found else Html("")
     parts = [tag("span", show(verdict.estimate, verdict.unit), class_="estimate")]
     if verdict.interval is not None:
-        low, high = (f"{end:.4g}" for end in verdict.interval)
+        low, high = (digits(end) for end in verdict.interval)
         parts.append(tag("span", f" [{low}, {high}]", class_="interval"))
     if " − " in verdict.quantity:
         parts.append(tag("span", quantity_title(verdict.quantity), class_="quantity"))

@@ -40,7 +40,7 @@ def how_tested(claim: Claim, material: Material) -> str:
             f"and the published run with them.{family}"
         )
     if isinstance(claim, (RangeClaim, EquivalenceClaim)):
-        bounds = span(Interval(claim.low, claim.high), claim.unit)
+        bounds = span(Interval(claim.low, claim.high), claim.quantity_unit)
         return (
             "We ask whether the mean over seeds is shown to lie between the bounds fixed "
             f"beforehand, {bounds}: the whole {100 * (1 - 2 * alpha):g} % interval of the mean has "
@@ -49,7 +49,7 @@ def how_tested(claim: Claim, material: Material) -> str:
     if isinstance(claim, OrderClaim):
         pairs = len(claim.pairs)
         size = (
-            f", and then whether each is at least {show(claim.at_least, claim.unit)}"
+            f", and then whether each is at least {show(claim.at_least, claim.difference_unit)}"
             if claim.at_least is not None
             else ""
         )
@@ -118,7 +118,7 @@ def what_would_change(claim: Claim, verdict: Verdict) -> str:
         if verdict.word == Word.REPRODUCED:
             return (
                 f"A published value outside {ours}, or seeds so scattered that the interval is "
-                f"wider than ± {show(claim.margin, unit)}."
+                f"wider than ± {show(claim.margin, claim.difference_unit)}."
             )
         return f"A published value inside {ours}, or further seeds that move our runs towards it."
     if isinstance(claim, (RangeClaim, EquivalenceClaim)):

@@ -17,7 +17,7 @@ from fa_audit.audit.claims import (
     SingleClaim,
 )
 from fa_audit.audit.statistics import Interval
-from fa_audit.audit.wording import show, span
+from fa_audit.audit.wording import digits, show, span
 from fa_audit.report.html import Html, join, tag
 from fa_audit.report.material import Material, mean
 from fa_audit.report.names import quantity_title, subject_title
@@ -97,17 +97,18 @@ def strip_plot(claim: Claim, verdict: Verdict, material: Material) -> Html | Non
         error=claim.reading_error,
     )
     scale = _scale([*values, *marks.ends])
+    unit = claim.quantity_unit if isinstance(claim, SingleClaim) else claim.unit
     bottom = ROW * len(strips) + 4
     return tag(
         "svg",
         _band(marks.band, scale, bottom),
-        _axis(scale, bottom, claim.unit),
+        _axis(scale, bottom, unit),
         (_row(strip, ROW * i, scale, marks) for i, strip in enumerate(strips)),
         class_="strip",
         paint_order="stroke",  # inherited by the texts, whose rim keeps them legible over marks
         viewBox=f"0 0 {WIDTH} {bottom + AXIS}",
         role="img",
-        aria_label=_alt(strips, marks, claim.unit),
+        aria_label=_alt(strips, marks, unit),
     )
 
 
@@ -187,10 +188,10 @@ def _alt(strips: Sequence[Strip], marks: Marks, unit: str) -> str:
     """The plot in words and numbers."""
     parts = []
     for strip in strips:
-        seeds = ", ".join(f"seed {seed} {value:.4g}" for seed, value in strip.values.items())
+        seeds = ", ".join(f"seed {seed} {digits(value)}" for seed, value in strip.values.items())
         parts.append(f"{strip.name}: {seeds or 'no value'}")
         if len(strip.values) > 1:
-            parts[-1] += f", mean {mean(strip.values):.4g}"
+            parts[-1] += f", mean {digits(mean(strip.values))}"
     if marks.interval is not None:
         parts.append(f"interval {span(marks.interval, unit)}")
     if marks.band is not None:
