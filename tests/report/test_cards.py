@@ -44,7 +44,7 @@ def test_the_test_is_told_in_words(invented_report: Report, id: str, says: str) 
     ("id", "says"),
     [
         ("bp-accuracy", "A published value inside"),
-        ("order", "Further seeds that move BP − FA (Toeplitz), now 36.45 to 38.83 points, below 20 points."),
+        ("order", "BP − FA (Toeplitz), now 36.45 to 38.83 points, below 20 points."),
         ("near-bp", "Further seeds that move the interval of our mean"),
         ("signs/conv2", "A definition under which the measurement exists."),
         ("long-training", "uSF Init seed 2"),
