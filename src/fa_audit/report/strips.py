@@ -190,8 +190,9 @@ def _alt(strips: Sequence[Strip], marks: Marks, unit: str) -> str:
     for strip in strips:
         seeds = ", ".join(f"seed {seed} {digits(value)}" for seed, value in strip.values.items())
         parts.append(f"{strip.name}: {seeds or 'no value'}")
-        if len(strip.values) > 1:
-            parts[-1] += f", mean {digits(mean(strip.values))}"
+        middle = mean(strip.values)
+        if middle is not None and len(strip.values) > 1:
+            parts[-1] += f", mean {digits(middle)}"
     if marks.interval is not None:
         parts.append(f"interval {span(marks.interval, unit)}")
     if marks.band is not None:
