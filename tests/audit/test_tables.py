@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from audit.invented import HEADER, evidence, four_verdicts, record, table, verdict
-from fa_audit.audit import Evidence, verdict_table
+from fa_audit.audit import Evidence, Word, verdict_table
 
 FOUND = evidence({"bp": [75.1, 75.4, 74.9, 75.2], "fa": [36.0, 35.2, 37.1, 35.9]})
 COUNTS = "4 claims in all: 2 reproduced, 1 inconclusive, 1 not testable."
@@ -70,6 +70,10 @@ def test_what_keeps_several_claims_open_is_said_once(tmp_path: Path) -> None:
         "2 are inconclusive for one reason: "
         "The claim is about epochs = 6, and ours have epochs = 50."
     )
+    wide = verdict(tmp_path, table("value", published=75.0, margin=0.1), FOUND)
+    assert wide.word == Word.INCONCLUSIVE
+    lines = verdict_table([wide, replace(wide, claim="d")], FOUND).splitlines()
+    assert "one reason" not in lines[-2]  # judged, each by numbers of its own
 
 
 def test_claims_that_wait_for_runs_are_counted_together(tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
     waiting = sum(bool(verdict.missing) for verdict in open_claims)
     if waiting > 1:
         yield f"{waiting} of the inconclusive wait for runs that are declared, but not there yet."
-    reasons = Counter(verdict.reason for verdict in open_claims if not verdict.missing)
+    # What was judged and stays open has reasons of its own, even where two read alike.
+    unjudged = [one for one in open_claims if not one.missing and one.interval is None]
+    reasons = Counter(verdict.reason for verdict in unjudged)
     for reason, claims in reasons.most_common():
         if claims > 1:
             yield f"{claims} are inconclusive for one reason: {reason}"
