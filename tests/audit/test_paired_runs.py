@@ -26,6 +26,14 @@ def test_accuracy_is_that_of_the_weights_compared() -> None:
     assert (last.checkpoint, last.accuracy) == ("last", 10.0)
 
 
+def test_accuracy_is_the_comparisons_own_where_the_run_was_trained_again() -> None:
+    run, comparison = pair("usf_sn", 0, 75.0, (0.8, 0.8))
+    own = {"test_accuracy": {"values": {"rows": 74.5, "columns": 76.0}, "undefined": {}}}
+    again = replace(comparison, measurements={**own, **comparison.measurements})
+    (found,) = paired_runs(evidence_of([run, again])).runs
+    assert found.accuracy == 74.5
+
+
 def test_only_comparisons_with_the_reference_of_the_same_seed_count() -> None:
     run = run_record("usf_sn", 0, 75.0)
     other = comparison_record(run, (0.1, 0.1))

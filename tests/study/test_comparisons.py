@@ -140,6 +140,12 @@ def test_subsets_and_similarities_are_those_of_the_stored_weights(
         }
         sizes = {name: int(chosen.sum()) for name, chosen in subsets.items()}
         assert found["subset_size"]["values"] == sizes
+        test = len(dataset().test)
+        assert found["test_accuracy"]["n"] == test
+        assert found["test_accuracy"]["values"] == {
+            "rows": pytest.approx(100 * int(right_rows[-test:].sum()) / test),
+            "columns": pytest.approx(100 * int(right_columns[-test:].sum()) / test),
+        }
         for name, chosen in subsets.items():
             stated = found[f"cka/{name}"]
             assert ("shuffled" in stated["estimator"]) == cell.shuffled

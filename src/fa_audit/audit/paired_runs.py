@@ -62,7 +62,8 @@ def paired_runs(evidence: Evidence, reference: str = "bp") -> PairedRuns:
     Layers are compared with themselves; the first is left out, because all networks of a seed start
     from the same weights and a first layer hardly has to leave them: even untrained networks of
     different seeds agree there, so that its similarity says little of what was learnt. The accuracy
-    is that of the weights that were compared.
+    is that of the very weights that were compared, as the comparison gives it; of a comparison that
+    does not, made before comparisons did, it is the run's.
 
     A run that is the reference itself under another name is no pair, and one that occurs under two
     names is counted once.
@@ -108,11 +109,18 @@ def _undefined(run: Record, comparison: Record) -> str:
     """Why a run and its comparison do not give all numbers; empty where they do."""
     layers = _layers_of(comparison)
     numbers = [
-        measured(run, ACCURACY, _checkpoint(comparison)),
+        _accuracy(run, comparison),
         *(measured(comparison, SIMILARITY, f"{layer}/{layer}") for layer in layers),
     ]
     reasons = (number for number in numbers if isinstance(number, str))
     return next(reasons, "" if layers else f"the comparison holds no {SIMILARITY}")
+
+
+def _accuracy(run: Record, comparison: Record) -> float | str:
+    """The accuracy of the compared weights, or why there is none."""
+    if ACCURACY in comparison.measurements:
+        return measured(comparison, ACCURACY, "rows")
+    return measured(run, ACCURACY, _checkpoint(comparison))
 
 
 def _layers_of(comparison: Record) -> list[str]:
@@ -144,7 +152,7 @@ def _paired(run: Record, comparison: Record, rule: str) -> PairedRun:
         weight_decay=training.get("weight_decay", 0.0),
         status=run.status,
         checkpoint=checkpoint,
-        accuracy=float(run.measurements[ACCURACY]["values"][checkpoint]),
+        accuracy=float(_accuracy(run, comparison)),
         layers={layer: float(values[f"{layer}/{layer}"]) for layer in _layers_of(comparison)},
     )
 

@@ -13,7 +13,7 @@ from fa_audit.measure.representations import ESTIMATOR
 from fa_audit.networks import build_network
 from fa_audit.streams import stream
 from fa_audit.study.cells import ComparisonCell, RunCell, UntrainedNetwork
-from fa_audit.study.results import Measurements, Weights, measurement
+from fa_audit.study.results import CORRECT, Measurements, Weights, measurement
 from fa_audit.training.configuration import DataSettings
 from fa_audit.training.weights import set_weights
 
@@ -35,7 +35,8 @@ def comparison_measurements(
         device: Where to compute.
 
     Returns:
-        The measurements of each cell.
+        The measurements of each cell. The accuracies are those of the very weights that were
+        compared: a run trained again on another processor does not end where its record does.
     """
     settings, seed = cells[0].settings, cells[0].seed
     images, labels = comparison_images(cells[0].columns.data, dataset, device)
@@ -63,9 +64,20 @@ def comparison_measurements(
         seed=seed,
     )
     measured = iter(zip(pairs, found, strict=True))
+    accuracy = {name: _percent(one[-len(dataset.test) :]) for name, one in right.items()}
     return [
-        _measurements({name: next(measured) for name in settings.subsets}, networks, len(images))
-        for _ in cells
+        {
+            "test_accuracy": measurement(
+                CORRECT,
+                len(dataset.test),
+                "%",
+                {"rows": accuracy[cell.rows.stem], "columns": accuracy[cell.columns.stem]},
+            ),
+            **_measurements(
+                {name: next(measured) for name in settings.subsets}, networks, len(images)
+            ),
+        }
+        for cell in cells
     ]
 
 
@@ -73,6 +85,10 @@ def _right(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """bool [n], on the CPU: which images a network classifies correctly."""
     index = torch.arange(len(labels), device=labels.device)
     return evaluate(network, lambda i: images[i], index, labels).predictions == labels.cpu()
+
+
+def _percent(right: Tensor) -> float:
+    return 100 * int(right.sum()) / len(right)
 
 
 def _measurements(

@@ -13,6 +13,9 @@ from fa_audit.training.ranks import RankProbe
 from fa_audit.training.trainer import CHECKPOINTS, Trainer
 from fa_audit.training.weights import set_weights
 
+CORRECT = "correct predictions, centre crop"
+"""The estimator of every accuracy."""
+
 Measurements = dict[str, dict[str, Any]]
 Weights = Mapping[str, Tensor]
 
@@ -60,13 +63,12 @@ def _accuracies(trainer: Trainer) -> Measurements:
         found[checkpoint] = evaluate(trainer.network, batches.centre, index, test.labels)
     last = len(history["validation_accuracy"]) - (1 if trainer.status == "finished" else 2)
     at_epoch = {"best-validation": trainer.best_epoch, "last": last}
-    correct = "correct predictions, centre crop"
     result = {
         "test_accuracy": measurement(
-            correct, len(test), "%", {c: found[c].accuracy for c in CHECKPOINTS}
+            CORRECT, len(test), "%", {c: found[c].accuracy for c in CHECKPOINTS}
         ),
         "validation_accuracy": measurement(
-            correct,
+            CORRECT,
             len(trainer.validation_index),
             "%",
             {c: history["validation_accuracy"][at_epoch[c]] for c in CHECKPOINTS},
@@ -76,7 +78,7 @@ def _accuracies(trainer: Trainer) -> Measurements:
     for checkpoint in CHECKPOINTS:
         values = dict(zip(dataset.classes, found[checkpoint].per_class, strict=True))
         result[f"test_accuracy_per_class/{checkpoint}"] = measurement(
-            correct, len(test), "%", values, "the test set has no image of this class"
+            CORRECT, len(test), "%", values, "the test set has no image of this class"
         )
     return result
 
