@@ -10,6 +10,7 @@ import torch
 
 from fa_audit.study import provenance
 from fa_audit.study.provenance import code_version, device_name
+from study.tiny import dataset
 
 VERSION = metadata.version("fa-audit")
 
@@ -52,5 +53,41 @@ def test_elsewhere_the_code_is_named_by_its_version(checkout: Path) -> None:
     assert code_version() == VERSION
 
 
+def test_code_that_is_edited_while_it_runs_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    provenance.running_code.cache_clear()
+    monkeypatch.setattr(provenance, "code_version", lambda: "at first")
+    assert provenance.running_code() == "at first"
+    monkeypatch.setattr(provenance, "code_version", lambda: "later")
+    stated = provenance.provenance(dataset(), torch.device("cpu"), 1.0)
+    assert stated["code"] == "at first"
+    provenance.running_code.cache_clear()
+
+
 def test_the_processor_is_named_with_what_it_computes_with() -> None:
-    assert re.fullmatch(r"cpu \(\w+, \w+\)", device_name(torch.device("cpu")))
+    assert re.fullmatch(r"cpu \((.+, )?\w+, \w+\)", device_name(torch.device("cpu")))
+
+
+CPUINFO = """\
+processor\t: 0
+vendor_id\t: AuthenticMaker
+cpu family\t: 25
+model\t\t: 17
+model name\t: Maker's Best (R)
+
+processor\t: 1
+model name\t: another
+"""
+
+
+def test_of_a_processor_name_family_and_model_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(CPUINFO, encoding="utf-8")
+    assert provenance._processor(file) == ("Maker's Best (R)", "family 25 model 17")
+
+
+@pytest.mark.parametrize("text", [None, "", "Processor : ARMv8\n"])
+def test_where_the_system_does_not_tell_nothing_is_said(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "cpuinfo"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    assert provenance._processor(file) == ()

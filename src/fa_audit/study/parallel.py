@@ -20,6 +20,7 @@ from fa_audit.errors import AuditError
 from fa_audit.study.inspections import require_channels
 from fa_audit.study.output import OutputFolder
 from fa_audit.study.process import end_with_parent, prepare_process
+from fa_audit.study.provenance import running_code
 from fa_audit.study.run import Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
 from fa_audit.training.trainer import split_indices
@@ -150,6 +151,7 @@ def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: f
 def _worker(study: Study, execution: Execution, reports: Any) -> None:
     end_with_parent()
     prepare_process(execution.threads)
+    running_code()
     try:
         dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
         advance, flush = _throttled(lambda epochs: reports.put(("advance", epochs)))

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import time
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ def code_version() -> str:
     return f"{version} ({commit}{'+changes' if changed else ''})"
 
 
+@cache
+def running_code() -> str:
+    """The code version when a process first asked: edits made while it runs do not change it."""
+    return code_version()
+
+
 def provenance(
     dataset: Dataset, device: torch.device, seconds: float, replicas: int = 1
 ) -> dict[str, Any]:
@@ -43,7 +50,7 @@ def provenance(
         replicas: How many runs were trained as one program, this one among them.
     """
     return {
-        "code": code_version(),
+        "code": running_code(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": device_name(device),
@@ -61,7 +68,25 @@ def provenance(
 
 
 def device_name(device: torch.device) -> str:
-    """The processor as its maker calls it."""
+    """The processor as its maker calls it, of a CPU with family and model where the system says.
+
+    Instruction sets alone would not do: processors that share them still order sums differently,
+    and a run of thousands of steps then ends elsewhere.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.backends.cpu.get_cpu_capability()}, {platform.machine()})"
+    known = (torch.backends.cpu.get_cpu_capability(), platform.machine())
+    return f"cpu ({', '.join((*_processor(), *known))})"
+
+
+def _processor(file: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
+    """The first processor's name, and its family and model, as Linux tells; else nothing."""
+    try:
+        first = file.read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return ()
+    parts = (line.partition(":") for line in first.splitlines())
+    found = {key.strip(): value.strip() for key, _, value in parts}
+    if not {"model name", "cpu family", "model"} <= found.keys():
+        return ()
+    return found["model name"], f"family {found['cpu family']} model {found['model']}"
