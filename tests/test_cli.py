@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,16 @@ def test_an_altered_ledger_file_is_named(copy: Path, capsys: pytest.CaptureFixtu
     sentence = mistake(capsys, "judge", str(copy))
     assert path.name in sentence
     assert "altered" in sentence
+
+
+def test_a_cell_run_again_elsewhere_is_held_to_the_studys_own_record(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", str(finished), "--workers", "1", "--device", "cpu"]
+    assert main([*arguments, "--only", "bp:0", "--out", str(tmp_path)]) == 0
+    assert re.search(r"^bp:0: all \d+ numbers are as recorded$", capsys.readouterr().out, re.M)
+    assert main(arguments) == 0
+    assert "as recorded" not in capsys.readouterr().out
 
 
 def test_a_ledger_file_cut_short_is_set_aside_and_its_cell_runs_again(

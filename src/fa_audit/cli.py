@@ -36,7 +36,8 @@ RUN_HELP = """\
 A STUDY is a folder with a study.toml. Every cell (configuration × seed) runs once: its numbers go
 to OUT/ledger, one file per cell, its weights to OUT/weights. Stop it at any time: the same command
 goes on at the last whole epoch. Several processes may work on one OUT together. Results do not
-depend on --workers; with --replicas they agree within the rounding of sums."""
+depend on --workers; with --replicas they agree within the rounding of sums. Where the study's own
+folder has a record of a cell too, the end says whether its numbers came out again."""
 
 JUDGE_HELP = """\
 Derives every verdict from the study's claims.toml and the ledger; nothing is trained, so neither
@@ -272,6 +273,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from fa_audit.study.agreement import agreements
+    from fa_audit.study.output import OutputFolder
     from fa_audit.study.parallel import Execution, run_study
     from fa_audit.study.selection import select
     from fa_audit.study.spec import load_study
@@ -280,7 +283,8 @@ def _train(options: argparse.Namespace) -> None:
     study = load_study(options.study, options.seeds)
     if options.only:
         study = select(study, options.only)
-    out = options.out or _folder(options.study)
+    folder = _folder(options.study)
+    out = options.out or folder
     for name in ("workers", "replicas"):
         number = getattr(options, name)
         if number is not None and number < 1:
@@ -294,6 +298,9 @@ def _train(options: argparse.Namespace) -> None:
     )
     run_study(study, execution)
     print(run_table(study, out))
+    if out.resolve() != folder.resolve():
+        for sentence in agreements(study, OutputFolder(folder), OutputFolder(out)):
+            print(sentence)
     print()
 
 

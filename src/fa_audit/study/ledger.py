@@ -140,18 +140,19 @@ def _content(record: Record) -> dict[str, Any]:
     content = asdict(record)
     del content["digest"]
     # What a reader will get back: numbers of nine digits, which float32 survives, and lists.
-    rounded: dict[str, Any] = json.loads(json.dumps(_rounded(content), allow_nan=False))
-    rounded["configuration"] = json.loads(json.dumps(record.configuration))
-    return rounded
+    kept: dict[str, Any] = json.loads(json.dumps(rounded(content), allow_nan=False))
+    kept["configuration"] = json.loads(json.dumps(record.configuration))
+    return kept
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Every float within a value to the nine digits that a ledger keeps."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
 
 

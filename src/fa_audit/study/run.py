@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fa_audit.data import Dataset
 from fa_audit.hashing import content_hash
+from fa_audit.study.agreement import agreement
 from fa_audit.study.cells import Cell, ChannelCell, ComparisonCell, CostCell, RunCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.costs import cost_measurements
@@ -205,7 +206,7 @@ def _run(
                 )
                 progress.advance(run.cell.run.training.epochs - run.trainer.epoch)
             origin = provenance(dataset, device, run.seconds, replicas=len(cells))
-            _keep(run.cell, run.trainer, origin, output)
+            _keep(run.cell, run.trainer, origin, output, progress)
 
 
 @dataclass
@@ -245,8 +246,14 @@ def _train_epoch(group: Sequence[_Going], output: OutputFolder, progress: Progre
         write_atomically(output.checkpoint(run.cell), partial(torch.save, state))
 
 
-def _keep(cell: RunCell, trainer: Trainer, origin: dict[str, Any], output: OutputFolder) -> None:
-    """Measure a run that has ended, and write its weights and its record."""
+def _keep(
+    cell: RunCell,
+    trainer: Trainer,
+    origin: dict[str, Any],
+    output: OutputFolder,
+    progress: Progress,
+) -> None:
+    """Measure a run that has ended, and write its weights and its record; a record stays."""
     with products_in("float32"):
         measurements = run_measurements(trainer)
     both = {  # each tensor its own, row by row: what safetensors takes
@@ -255,7 +262,13 @@ def _keep(cell: RunCell, trainer: Trainer, origin: dict[str, Any], output: Outpu
         for name, tensor in trainer.weights[checkpoint].items()
     }
     write_atomically(output.weights(cell), lambda file: save_file(both, file))
-    if output.find(cell) is None:
+    recorded = output.find(cell)
+    if recorded is not None:
+        progress.say(
+            f"{cell.id}:{cell.seed} was trained again because its weights were missing: "
+            f"{agreement(recorded.measurements, measurements)}."
+        )
+    else:
         output.ledger.write(
             Record(
                 kind=cell.kind,
