@@ -34,7 +34,7 @@ def test_a_seed_that_a_configuration_does_not_declare_is_left_blank(tmp_path: Pa
 def test_a_table_of_comparisons_alone_says_so(tmp_path: Path) -> None:
     study = write_study(tmp_path, ('["fa_toeplitz~bp"]', '["untrained~untrained.other-seed"]'))
     part = select(study, ["untrained~untrained.other-seed"])
-    assert run_table(part, tmp_path) == "A tiny study: comparisons alone, no runs"
+    assert run_table(part, tmp_path) == "A tiny study: no runs, only what is measured of them"
 
 
 def test_what_is_not_run_or_not_finite_is_said(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def _decide_bounds(
         p=answer.p,
         p_adjusted=answer.p_adjusted,
     )
-    ours = f"Our mean of {n} seeds, {show(mean, unit)} (between {span(interval, unit)}),"
+    around = f"{draft.interval_kind} {span(interval, unit)}"
+    ours = f"Our mean of {n} seeds, {show(mean, unit)} ({around}),"
     bounds = span(Interval(claim.low, claim.high), unit)
     if inside.p_adjusted <= alpha:
         return replace(draft, word=Word.REPRODUCED, reason=f"{ours} lies inside {bounds}.")

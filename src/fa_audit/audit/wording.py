@@ -6,8 +6,8 @@ from fa_audit.audit.statistics import Interval
 
 
 def digits(number: float) -> str:
-    """A number with four significant digits: "75.04", "−0.5"."""
-    text = f"{number:.4g}"
+    """A number with four significant digits, "75.04", "−0.5"; from 10,000 on all whole ones."""
+    text = f"{number:.4g}" if abs(number) < 10_000 else f"{number:,.0f}"
     return "−" + text[1:] if text.startswith("-") else text
 
 

@@ -29,7 +29,7 @@ def run_table(study: Study, folder: Path) -> str:
         mark = "!" if high else " "
         rows[cell.id][cell.seed] = f"{accuracy:5.1f} % ({shown}{mark})"
     if not rows:
-        return f"{study.title}: comparisons alone, no runs"
+        return f"{study.title}: no runs, only what is measured of them"
     width = max(len(id) for id in rows) + 2
     cell_width = max(len(text) for row in rows.values() for text in row.values()) + 2
     title = "test accuracy at the best validation epoch (training loss of the last epoch, nats)"
