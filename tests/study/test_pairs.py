@@ -27,7 +27,7 @@ def test_the_other_seed_is_the_next_declared_and_after_the_last_the_first() -> N
 
 
 def test_each_network_is_on_each_side_once() -> None:
-    for text in ("bp~bp.other-seed", "untrained.other-seed~bp", "fa~bp.other-seed"):
+    for text in ("bp~bp.other-seed", "fa~bp.other-seed", "untrained~bp.other-seed"):
         for side in zip(*seeds(text).values(), strict=True):
             assert sorted(side) == sorted(SEEDS)
 
@@ -45,8 +45,15 @@ def test_with_two_seeds_a_pair_with_itself_is_not_turned_round() -> None:
 
 def test_untrained_networks_have_the_seeds_of_the_other_side_or_of_the_study() -> None:
     assert seeds("untrained~few") == {2: (2, 2), 7: (7, 7)}
-    assert seeds("untrained.other-seed~few") == {2: (7, 2), 7: (2, 7)}
-    assert seeds("untrained~untrained.other-seed") == seeds("bp~bp.other-seed")
+
+
+def test_an_untrained_other_starts_no_run_and_is_in_no_second_pair() -> None:
+    assert seeds("untrained.other-seed~few") == {2: (-3, 2), 7: (-8, 7)}
+    assert seeds("untrained.other-seed~one") == {0: (-1, 0)}
+    assert seeds("untrained~untrained.other-seed") == {4: (4, -5), 0: (0, -1), 2: (2, -3)}
+    for text in ("untrained.other-seed~bp", "untrained~untrained.other-seed"):
+        networks = [seed for pair in seeds(text).values() for seed in pair]
+        assert len(set(networks)) == len(networks)
 
 
 def test_with_fewer_seeds_the_pairs_that_are_left_are_the_same() -> None:
@@ -57,7 +64,7 @@ def test_with_fewer_seeds_the_pairs_that_are_left_are_the_same() -> None:
             assert seeds(text, first).items() <= seeds(text).items()
     assert seeds("fa~bp.other-seed", 1) == {}
     assert seeds("fa~bp.other-seed", 2) == {4: (4, 0)}
-    assert seeds("untrained.other-seed~bp", 1) == {4: (0, 4)}  # it needs no run
+    assert seeds("untrained.other-seed~bp", 1) == {4: (-5, 4)}  # it needs no run
     assert seeds("bp.other-seed~untrained", 1) == {}
     assert seeds("untrained~bp.other-seed", 1) == {}
 

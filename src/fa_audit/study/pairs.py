@@ -11,7 +11,14 @@ A pair stands for one comparison at each seed that both sides have. At seed s a 
 of that seed; with ".other-seed" it is that of the seed declared next, after the last the first.
 Thus every network is in one comparison as itself and in one as another's other, and not in one with
 every other network: pairs that share networks are not independent. For the same reason a pair that
-turns round one at an earlier seed, as "bp~bp.other-seed" does with two seeds, is left out.
+turns round one at an earlier seed, as "bp~bp.other-seed" does with two seeds, is left out; and an
+untrained other, which costs no training, is one that no run starts from: at seed s that of the seed
+−1 − s, which no study can declare.
+
+Even so the pairs of "bp~bp.other-seed" share networks, each with the one before it. What a
+network adds to both cancels where such pairs are taken from others with the same columns, as
+"usf_sn~bp.other-seed" minus "bp~bp.other-seed" are; it does not in the mean of such pairs alone,
+whose interval is too narrow then, by a factor of √2 at most as seeds grow many.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -87,8 +94,9 @@ def pair_at_seeds(
     shared = [seed for seed in own[0] if all(seed in others for others in own)]
 
     def side(id: str, suffix: str, seed: int) -> Side:
-        among = declared.get(id, shared)
-        return Side(id, _next(seed, among) if suffix == OTHER_SEED else seed)
+        if suffix != OTHER_SEED:
+            return Side(id, seed)
+        return Side(id, -1 - seed if id == UNTRAINED else _next(seed, declared[id]))
 
     pairs: dict[int, NetworkPair] = {}
     for seed in shared:
