@@ -212,8 +212,9 @@ def test_networks_that_were_never_trained_need_no_run(
 ) -> None:
     study = write_study(tmp_path, ('["fa_toeplitz~bp"]', '["untrained~untrained.other-seed"]'))
     do(select(study, ["untrained~untrained.other-seed"]), tmp_path)
-    assert compared_together == [["untrained~untrained.other-seed:0"]]
-    assert len(records(tmp_path)) == 1
+    pair = "untrained~untrained.other-seed"
+    assert compared_together == [[f"{pair}:0"], [f"{pair}:1"]]
+    assert len(records(tmp_path)) == 2
 
 
 # What is missing or damaged is made again, to the same numbers

@@ -269,19 +269,7 @@ def _keep(
             f"{agreement(recorded.measurements, measurements)}."
         )
     else:
-        output.ledger.write(
-            Record(
-                kind=cell.kind,
-                id=cell.id,
-                seed=cell.seed,
-                hash=cell.hash,
-                configuration=cell.configuration,
-                status=trainer.status,
-                measurements=measurements,
-                series=run_series(trainer),
-                provenance=origin,
-            )
-        )
+        _record(cell, measurements, run_series(trainer), origin, output, trainer.status)
     output.checkpoint(cell).unlink(missing_ok=True)
 
 
@@ -327,7 +315,8 @@ def _compare(
     seconds = (time.monotonic() - start) / len(cells)
     for cell, measurements in zip(cells, found, strict=True):
         origin = provenance(dataset, device, seconds)
-        _record(cell, measurements, {}, origin, output, progress)
+        _record(cell, measurements, {}, origin, output)
+        progress.advance(epochs_of(cell))
 
 
 def _measure(
@@ -350,16 +339,17 @@ def _measure(
     else:
         measurements = cost_measurements(cell, dataset, device)
     origin = provenance(dataset, device, time.monotonic() - start)
-    _record(cell, measurements, series, origin, output, progress)
+    _record(cell, measurements, series, origin, output)
+    progress.advance(epochs_of(cell))
 
 
 def _record(
-    cell: ComparisonCell | ChannelCell | CostCell,
+    cell: Cell,
     measurements: Measurements,
     series: dict[str, Any],
     origin: dict[str, Any],
     output: OutputFolder,
-    progress: Progress,
+    status: str = "finished",
 ) -> None:
     output.ledger.write(
         Record(
@@ -368,10 +358,9 @@ def _record(
             seed=cell.seed,
             hash=cell.hash,
             configuration=cell.configuration,
-            status="finished",
+            status=status,
             measurements=measurements,
             series=series,
             provenance=origin,
         )
     )
-    progress.advance(epochs_of(cell))
