@@ -102,7 +102,8 @@ def test_a_claim_requires_as_many_epochs_as_its_runs_are_declared_with(
     for claim in claims.claims:
         if not isinstance(claim, MeasuredClaim):
             continue
-        of = [subject.split("~")[0].split(".channels")[0] for subject in claim.subjects]
+        sides = [side for subject in claim.subjects for side in subject.split("~")]
+        of = [side.removesuffix(end) for side in sides for end in (".other-seed", ".channels")]
         declared = {n for id in of for n in epochs.get(id, set())}
         untrained = claim.measure.endswith("/start") or claim.measure.startswith("cost")
         if untrained or len(declared) != 1:
