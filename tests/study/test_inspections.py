@@ -94,6 +94,10 @@ def test_numbers_are_those_of_the_stored_weights(looked_at: tuple[Study, OutputF
         found = record(output, cell)
         assert_complete(dict(found.measurements))
         network = plain(cell, output)
+        right = int((network(images).argmax(1) == test.labels).sum())
+        accuracy = found.measurements["test_accuracy"]
+        assert accuracy["values"] == {"network": pytest.approx(100 * right / len(test))}
+        assert accuracy["n"] == len(test)
         for layer in ("conv1", "conv2"):
             activation, gradient = read(network, layer, images)
             chosen = test.labels == 5
@@ -151,6 +155,7 @@ def test_activations_that_overflow_are_undefined_and_say_why(
     assert set(measurements) == set(record(output, cell).measurements)
     assert series == {}
     assert_complete(measurements)
+    assert measurements.pop("test_accuracy")["values"]["network"] is not None
     for name, found in measurements.items():
         assert found["values"].keys() == record(output, cell).measurements[name]["values"].keys()
         assert set(found["values"].values()) == {None}

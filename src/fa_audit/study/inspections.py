@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fa_audit.data import Batches, Dataset
 from fa_audit.errors import AuditError
+from fa_audit.measure import evaluate
 from fa_audit.measure.exemplars import (
     FORMS,
     Exemplars,
@@ -24,7 +25,7 @@ from fa_audit.networks import build_network
 from fa_audit.streams import stream
 from fa_audit.study.cells import ChannelCell, RunCell
 from fa_audit.study.comparisons import bare_network
-from fa_audit.study.results import Measurements, Weights, measurement
+from fa_audit.study.results import CORRECT, Measurements, Weights, measurement
 from fa_audit.study.spec import ChannelSettings, Study
 
 # How the ledger calls the two forms of importance.
@@ -80,9 +81,10 @@ def channel_measurements(
         device: Where to compute.
 
     Returns:
-        The measurements: for each layer and form of importance the exemplars' classes, brightness
-        and contrast. And as series, for each layer and form: importance of every channel, the top
-        channels, and for each of these its exemplars: their indices among the test images.
+        The measurements: the accuracy of the very weights looked at, and for each layer and form of
+        importance the exemplars' classes, brightness and contrast. And as series, for each layer
+        and form: importance of every channel, the top channels, and for each of these its
+        exemplars: their indices among the test images.
     """
     settings, crop = cell.settings, cell.network.data.crop
     test = dataset.test.to(device)
@@ -91,6 +93,11 @@ def channel_measurements(
     of_class = (test.labels == dataset.classes.index(settings.class_)).nonzero().flatten()
     seen = _centre(dataset.test.pixels, crop)
     tones = dict(zip(("brightness", "contrast"), brightness_and_contrast(seen), strict=True))
+    index = torch.arange(len(test), device=device)
+    accuracy = evaluate(network, batches.centre, index, test.labels).accuracy
+    measurements: Measurements = {
+        "test_accuracy": measurement(CORRECT, len(test), "%", {"network": accuracy})
+    }
     try:
         found = exemplars(
             network,
@@ -103,8 +110,7 @@ def channel_measurements(
         )
     except AuditError as error:
         # An activation that overflows: a fact about this network, as require_channels has passed.
-        return _undefined(settings, dataset, str(error)), {}
-    measurements: Measurements = {}
+        return measurements | _undefined(settings, dataset, str(error)), {}
     series: dict[str, Any] = {}
     for layer in settings.layers:
         series[layer] = {}
