@@ -31,7 +31,10 @@ def cells(study: Study) -> list[str]:
         (["fa_toeplitz~bp:1"], ["bp:1", "fa_toeplitz:1", "fa_toeplitz~bp:1"]),
         (["bp~bp.other-seed"], ["bp:0", "bp~bp.other-seed:0", "bp:1"]),
         (["untrained~untrained.other-seed:0"], ["untrained~untrained.other-seed:0"]),
-        ([":1"], ["bp:1", "fa_toeplitz:1", "fa_toeplitz~bp:1"]),
+        (
+            [":1"],
+            ["bp:1", "fa_toeplitz:1", "fa_toeplitz~bp:1", "untrained~untrained.other-seed:1"],
+        ),
         (["fa_*:1"], ["bp:1", "fa_toeplitz:1", "fa_toeplitz~bp:1"]),
         (["*~bp:0"], ["bp:0", "fa_toeplitz:0", "fa_toeplitz~bp:0"]),
     ],
