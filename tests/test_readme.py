@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fa_audit.audit import load_claims
 from fa_audit.cli import _parser, main
 from fa_audit.report.drawing import Figure
 
@@ -76,6 +77,32 @@ def test_the_verdicts_are_those_that_their_command_prints(
     assert verdicts == capsys.readouterr().out, (
         f"README.md shows other verdicts; put what `fa-audit {command}` prints between its comments"
     )
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in a text, as they are written but for their signs."""
+    return {found.rstrip(".,") for found in re.findall(r"\d[\d.,]*(?:e-?\d+)?", text)}
+
+
+def test_what_surprised_us_tells_the_numbers_of_the_claims_it_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = "reproductions/lance_kieu_2026"
+    [section] = re.findall(r"^## What surprised us\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^- (.*?)<!-- claims: (.*?) -->$", section, re.DOTALL | re.MULTILINE)
+    assert len(found) == section.count("\n- ") > 3
+    monkeypatch.chdir(ROOT)
+    main(["judge", study, "--reasons"])
+    printed = capsys.readouterr().out.splitlines()
+    statements = {
+        claim.id: claim.statement for claim in load_claims(ROOT / study / "claims.toml").claims
+    }
+    for told, names in found:
+        known: set[str] = set()
+        for name in names.split(", "):
+            [row, reason] = [line for line in printed if re.match(rf"{re.escape(name)}[ :]", line)]
+            known |= numbers(f"{row} {reason} {statements[name]}".replace(name, ""))
+        assert numbers(told) <= known, f"{sorted(numbers(told) - known)}: {told}"
 
 
 def test_the_figures_are_those_that_their_command_makes() -> None:

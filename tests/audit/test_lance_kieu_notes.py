@@ -12,6 +12,7 @@ from fa_audit.study.ledger import Ledger
 from fa_audit.study.spec import load_study
 
 FOLDER = Path(__file__).parents[2] / "reproductions" / "lance_kieu_2026"
+STUDY = load_study(FOLDER)
 LAYERS = ("conv1", "conv2", "fc1", "fc2", "fc3")
 SIMILARITIES = {
     "BP of another seed (ceiling)": "bp~bp.other-seed",
@@ -44,13 +45,61 @@ def as_printed(value: float) -> str:
 @pytest.mark.parametrize("name", SIMILARITIES)
 def test_similarities_are_the_means_over_the_recorded_seeds(name: str) -> None:
     ledger, measured = Ledger(FOLDER / "ledger"), []
-    for cell in study_cells(load_study(FOLDER)):
+    for cell in study_cells(STUDY):
         if isinstance(cell, ComparisonCell) and cell.id == SIMILARITIES[name]:
             record = ledger.find(cell.id, cell.seed, cell.hash)
             if record is not None:
                 measured.append(record.measurements["cka/all"]["values"])
     expected = [as_printed(mean(one[f"{layer}/{layer}"] for one in measured)) for layer in LAYERS]
     assert dict(rows())[name] == expected
+
+
+def mean_of(cell_id: str, measure: str, at: str) -> float:
+    """The mean of one measurement over the recorded seeds of a run."""
+    ledger = Ledger(FOLDER / "ledger")
+    found = [ledger.find(c.id, c.seed, c.hash) for c in study_cells(STUDY) if c.id == cell_id]
+    return mean(one.measurements[measure]["values"][at] for one in found if one is not None)
+
+
+@pytest.mark.parametrize("rate", ["1e-3", "3e-4", "1e-4", "3e-5", "1e-5"])
+@pytest.mark.parametrize("scale", [".01", ".1"])
+def test_learning_rates_below_the_grid_are_the_means_over_the_recorded_seeds(
+    rate: str, scale: str
+) -> None:
+    settings = f"learning_rate={float(rate):g}.feedback_scale={float(scale):g}"
+    expected = []
+    for rule in ("fa_random", "fa_toeplitz"):
+        cell = f"low-{rule}.{settings}"
+        expected += [
+            f"{mean_of(cell, 'validation_accuracy', 'best-validation'):.1f}",
+            f"{mean_of(cell, 'train_loss', 'last'):.2f}",
+        ]
+    assert dict(rows())[f"{rate}, scale {scale}"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("random convolutions, fc1 to fc3 trained", "random-convolutions"),
+        ("random network, fc3 trained", "random-features"),
+        ("uSF SN, Frobenius norm", "short-usf_sn.norm=frobenius"),
+        ("uSF SN, spectral norm", "short-usf_sn.norm=spectral"),
+        ("uSF Init, magnitude of B0, as in the code", "short-usf_init.magnitude=absolute"),
+        ("uSF Init, B0 with its signs, as printed", "short-usf_init.magnitude=signed"),
+    ],
+)
+def test_controls_of_ten_epochs_are_the_means_over_the_recorded_seeds(name: str, cell: str) -> None:
+    assert dict(rows())[name] == [
+        f"{mean_of(cell, 'test_accuracy', 'best-validation'):.1f}",
+        f"{mean_of(cell, 'train_loss', 'last'):.2f}",
+    ]
+
+
+def test_fa_at_the_published_settings_has_the_accuracy_told() -> None:
+    at = ("test_accuracy", "best-validation")
+    random, toeplitz = (mean_of(rule, *at) for rule in ("fa_random", "fa_toeplitz"))
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert f"have {random:.1f} and {toeplitz:.1f} % after 50 epochs" in text
 
 
 def test_published_similarities_stand_below_ours() -> None:
