@@ -2,6 +2,13 @@
 
 A run takes a quarter of an hour and more, its first steps take a second, and nothing in them
 depends on how many follow. What the ledger holds of them is what was measured at the probed steps.
+
+On the processor that they come from these are the same digit for digit. Others round sums in
+another order, and Adam, whose first updates have the size of the learning rate however small a
+gradient is, can make whole steps of the rounding of gradients that cancel. Between two processors
+up to 6e-4 was seen after 4 steps, and nearly ten times as much after 7. Muon's update is computed
+in bfloat16, by units that a processor has or has not, so that it differs by bfloat16's own
+rounding, 2⁻⁸, at once.
 """
 
 import math
@@ -20,7 +27,8 @@ from fa_audit.training.ranks import OBJECTS
 from fa_audit.training.trainer import Trainer, subnormals_flushed
 
 REPRODUCTIONS = Path(__file__).parents[2] / "reproductions"
-STEPS = 7
+STEPS = 4
+TOLERANCE = {"adam": 2e-3, "muon": 4 * 2**-8}
 COMMITTED = [
     *(("lance_kieu_2026", id) for id in ("bp", "fa_random", "fa_toeplitz", "usf_init", "usf_sn")),
     *(("boeshertz_2026", id) for id in ("fa+bn+muon", "bp+random")),
@@ -72,6 +80,7 @@ def values(
 def test_the_first_steps_give_the_recorded_numbers(study: str, id: str, dataset: Dataset) -> None:
     run, record = committed(study, id)
     trainer = retaken(run, dataset)
+    tolerance = TOLERANCE[run.training.optimizer]
     series = [(trainer.probe.series, record.series["probe"])]
     if trainer.ranks is not None:
         series += [(trainer.ranks.series[one], record.series["rank"][one]) for one in OBJECTS]
@@ -82,7 +91,7 @@ def test_the_first_steps_give_the_recorded_numbers(study: str, id: str, dataset:
         assert ours["/step"][-1] == STEPS
         assert ours.keys() == recorded.keys()
         for path, numbers in ours.items():
-            # Digit for digit on the processor they come from; others may round sums otherwise.
-            assert numbers == pytest.approx(recorded[path], rel=5e-3, abs=1e-4, nan_ok=True), path
+            expected = pytest.approx(recorded[path], rel=tolerance, abs=1e-6, nan_ok=True)
+            assert numbers == expected, path
     accuracy = record.series["epoch"]["validation_accuracy"][0]
     assert trainer.history["validation_accuracy"][0] == pytest.approx(accuracy, abs=0.05)
