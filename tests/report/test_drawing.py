@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from matplotlib.axes import Axes
 
-from fa_audit.report.drawing import Figure, Panel, panel_svg, write_files
+from fa_audit.report.drawing import Figure, Panel, panel_svg, with_shared_glyphs, write_files
 from fa_audit.report.figures.marks import end_labels, spread
-from fa_audit.report.html import Html
+from fa_audit.report.html import Html, join
 from fa_audit.report.style import rule_colour
 
 
@@ -42,9 +42,28 @@ def test_ids_of_two_panels_do_not_collide_and_are_all_defined() -> None:
     first, second = (panel_svg(PANEL, prefix) for prefix in ("a", "b"))
     ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (first, second)]
     assert ids[0]
-    assert not ids[0] & ids[1]
+    assert all(id.startswith("glyph-") for id in ids[0] & ids[1])
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', first))
     assert {one or other for one, other in used} <= ids[0]
+
+
+def test_a_page_defines_every_letter_once_and_all_that_it_uses() -> None:
+    panels = [panel_svg(PANEL, prefix) for prefix in ("a", "b")]
+    page = with_shared_glyphs(join(panels))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert sum(id.startswith("glyph-DejaVuSans") for id in ids) > 5
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page))
+    assert {one or other for one, other in used} <= set(ids)
+    assert len(page) < sum(map(len, panels))
+    shared, _, rest = page.partition("</svg>")
+    assert rest.count("<path") == sum(panel.count("<path") for panel in panels) - (
+        2 * shared.count("<path")
+    )
+
+
+def test_content_without_panels_is_left_as_it_is() -> None:
+    assert with_shared_glyphs(Html("<p>glyph</p>")) == "<p>glyph</p>"
 
 
 def test_files_are_the_same_every_time(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from fa_audit.report.html import Html, escape
+from fa_audit.report.html import Html, escape, join, tag
 from fa_audit.report.style import MATPLOTLIB, drawn_variables
 from fa_audit.study.files import write_atomically
 
@@ -79,7 +79,8 @@ def panel_svg(panel: Panel, prefix: str) -> Html:
 
     Args:
         panel: What to draw.
-        prefix: Put before every id, so that a page can hold many panels.
+        prefix: Put before every id, so that a page can hold many panels. Only the shapes of
+            letters are called alike in all: see `with_shared_glyphs`.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context(MATPLOTLIB):
@@ -133,17 +134,38 @@ def _metadata(alt: str) -> dict[str, str | None]:
     return {"Date": None, "Creator": None, "Description": alt}
 
 
+_GLYPH = re.compile(r'<path id="(glyph-[^"]+)"[^>]*/>')
+
+
+def with_shared_glyphs(content: Html) -> Html:
+    """Content with the shape of every letter defined once, not in each panel that writes it.
+
+    Args:
+        content: Holds any number of panels.
+    """
+    shapes = {found[1]: found[0] for found in _GLYPH.finditer(content)}
+    if not shapes:
+        return content
+    drawn = tag("defs", map(Html, shapes.values()))
+    shared = tag("svg", drawn, class_="glyphs", aria_hidden="true")
+    return join([shared, Html(_GLYPH.sub("", content))])
+
+
 _SVG = re.compile(r"<svg .*</svg>", re.DOTALL)
 _LEFT_OUT = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", re.DOTALL)
 
 
 def _for_page(document: str, alt: str, prefix: str) -> Html:
-    """Matplotlib's document as an element: ids of its own, no style of its own, CSS colours."""
+    """Matplotlib's document as an element: ids of its own, no style of its own, CSS colours.
+
+    Only the shapes of letters have the same id in every panel, as they are the same.
+    """
     found = _SVG.search(document)
     assert found is not None
     svg = _LEFT_OUT.sub("", found[0])
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r'((?:xlink:)?href=")#', rf"\g<1>#{prefix}-", svg).replace("xlink:href", "href")
+    svg = re.sub(r'\b(id="|xlink:href="#)(?!DejaVu)', rf"\g<1>{prefix}-", svg)
+    svg = re.sub(r'\b(id="|xlink:href="#)(?=DejaVu)', r"\g<1>glyph-", svg)
+    svg = svg.replace("xlink:href", "href")
     svg = svg.replace("url(#", f"url(#{prefix}-")
     for drawn, variable in drawn_variables().items():
         svg = svg.replace(drawn, variable)

@@ -4,7 +4,8 @@ import base64
 import hashlib
 from importlib import resources
 
-from fa_audit.report.html import Child, Html, tag
+from fa_audit.report.drawing import with_shared_glyphs
+from fa_audit.report.html import Child, Html, join, tag
 from fa_audit.report.style import css_variables
 
 MARK = "fa-audit-study"
@@ -40,7 +41,7 @@ def document(title: str, mark: str, *body: Child, script: str = "") -> str:
         ),
         tag(
             "body",
-            *body,
+            with_shared_glyphs(join(body)),
             tag(
                 "footer",
                 tag("p", "Made by fa-audit from ledgers; nothing is loaded from a net."),
