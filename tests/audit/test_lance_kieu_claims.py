@@ -132,6 +132,7 @@ def test_every_claim_says_where_it_stands_or_that_it_is_not_in_the_paper(claims:
     for claim in claims.claims:
         in_paper = claim.where.split()[0].rstrip(":,") in places.split()
         assert in_paper or claim.where.startswith(tuple(beside.split("|"))), claim.id
+        assert in_paper or claim.origin == "audit", claim.id
 
 
 def test_runs_of_other_lengths_settle_nothing_that_training_made(

@@ -21,6 +21,8 @@ SIMILARITIES = {
     "uSF Init, same seed": "usf_init~bp",
     "uSF Init, BP of another seed": "usf_init~bp.other-seed",
     "BP's own untrained start (floor)": "untrained~bp",
+    "untrained, another seed": "untrained.other-seed~bp",
+    "two untrained networks": "untrained~untrained.other-seed",
     "FA (Toeplitz), same seed": "fa_toeplitz~bp",
     "FA (Random), same seed": "fa_random~bp",
     "BP, images shuffled (null)": "bp~bp.shuffled",

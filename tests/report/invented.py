@@ -249,6 +249,32 @@ read = "prose"
 verdict = "contradicted by its own source"
 evidence = "It does not."
 
+[[claims]]
+id = "asked-and-so"
+kind = "order"
+origin = "audit"
+statement = "BP beats FA (Toeplitz) at the end, too"
+where = "A control"
+read = "prose"
+groups = [["bp"], ["fa_toeplitz"]]
+direction = "descending"
+unit = "%"
+measure = "test_accuracy"
+at = "best-validation"
+
+[[claims]]
+id = "asked-and-not-so"
+kind = "order"
+origin = "audit"
+statement = "FA (Toeplitz) beats BP"
+where = "A control"
+read = "prose"
+groups = [["fa_toeplitz"], ["bp"]]
+direction = "descending"
+unit = "%"
+measure = "test_accuracy"
+at = "best-validation"
+
 [[matrices]]
 id = "cka-usf_sn"
 statement = "uSF SN: CKA with BP, {at}"

@@ -29,7 +29,7 @@ def change(report: Report, id: str) -> str:
         ("bp-accuracy", "in the prediction interval of our seeds"),
         ("order", "We ask of 2 differences, taken seed by seed (paired t test)"),
         ("order", "and then whether each is at least 20 points"),
-        ("near-bp", "the bounds fixed beforehand, −5 to 5 points"),
+        ("near-bp", "the bounds that the claims file sets, −5 to 5 points"),
         ("winner", "by counting its wins (binomial test)"),
         ("cka-usf_sn/conv1/conv1", "4 claims of the family “cka” are explored together"),
         ("read", "No runs are needed"),
@@ -51,6 +51,8 @@ def test_the_test_is_told_in_words(invented_report: Report, id: str, says: str) 
         ("fa-at-the-end", "More seeds alone would not"),
         ("winner", "About 11 seeds in place of 2"),
         ("read", "that we have overlooked"),
+        ("asked-and-so", "below 0 points."),
+        ("asked-and-not-so", "above 0 points."),
     ],
 )
 def test_what_would_change_the_verdict(invented_report: Report, id: str, says: str) -> None:
@@ -118,6 +120,13 @@ def test_a_difference_is_drawn_seed_by_seed(invented_report: Report) -> None:
     text = card(invented_report, "near-bp")
     assert "uSF SN − BP" in text
     assert text.count("<circle") == 3
+
+
+def test_a_question_of_the_audit_says_that_the_paper_does_not_ask_it(
+    invented_report: Report,
+) -> None:
+    assert "the audit; the paper does not say it" in card(invented_report, "asked-and-so")
+    assert "the paper does not say it" not in card(invented_report, "order")
 
 
 def test_a_grid_shows_who_won(invented_report: Report) -> None:

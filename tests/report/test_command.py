@@ -51,7 +51,7 @@ def test_markdown_is_printed_and_nothing_written(
 
 def test_markdown_has_headlines_warnings_and_all_claims_folded(invented_report: Report) -> None:
     text = markdown_report(invented_report)
-    shown, folded = text.split("<details><summary>All 17 claims</summary>")
+    shown, folded = text.split("<details><summary>All 19 claims</summary>")
     assert "| BP: test accuracy |" in shown
     assert "The figure shows what the text says" not in shown
     assert "- 1 of 52 declared runs and measurements are missing: uSF Init seed 2." in shown

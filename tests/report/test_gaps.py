@@ -96,7 +96,7 @@ def test_verdicts_other_than_those_recorded_are_named(tmp_path: Path) -> None:
     (tmp_path / "verdicts.json").write_text('{"verdicts": []}', encoding="utf-8")
     report = make_report(tmp_path)
     sentences = list(flag_sentences(report.material, report.changes))
-    assert sentences[-1].startswith("17 verdicts differ from those recorded in verdicts.json: ")
+    assert sentences[-1].startswith("19 verdicts differ from those recorded in verdicts.json: ")
 
 
 def test_an_output_folder_is_used_where_it_has_a_ledger(tmp_path: Path) -> None:

@@ -106,10 +106,14 @@ def test_every_rule_has_a_colour_of_its_own() -> None:
     assert len({*RULE_COLOURS.values(), OTHER_RULE}) == len(RULE_COLOURS) + 1
 
 
-def test_every_verdict_has_a_sign_and_a_colour_of_its_own() -> None:
+def test_every_verdict_has_a_sign_of_its_own_and_a_colour_by_what_it_means() -> None:
     assert set(VERDICTS) == set(Word)
-    for i in (0, 1):
-        assert len({pair[i] for pair in VERDICTS.values()}) == len(Word)
+    assert len({sign for _, sign in VERDICTS.values()}) == len(Word)
+    colours: dict[str, set[Word]] = {}
+    for word, (colour, _) in VERDICTS.items():
+        colours.setdefault(colour, set()).add(word)
+    shared = [words for words in colours.values() if len(words) > 1]
+    assert shared == [{one for one in Word if one.affirms}, {one for one in Word if one.denies}]
 
 
 def test_what_figures_are_drawn_in_follows_the_scheme() -> None:

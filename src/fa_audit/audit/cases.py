@@ -55,6 +55,7 @@ def open_case(claim: Claim, file: str, evidence: Evidence) -> Case:
         definition=definition(claim),
         statement=claim.statement,
         kind=claim.kind,
+        origin=claim.origin,
         word=Word.INCONCLUSIVE,
         reason="",
         study=evidence.study,

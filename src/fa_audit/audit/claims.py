@@ -21,6 +21,10 @@ subtract, of the same subject unless `minus` names one: after training minus bef
 names two more subjects, whose own difference is subtracted from that: "A gains more from it than B
 does" is of = A with it, minus = A, beyond = [B with it, B].
 
+`origin` says who claims it. "paper" is the default. "audit" is a question that the paper does not
+ask: a control, a baseline, another reading. It is judged alike, but it holds or does not hold,
+since what nobody published cannot be reproduced, and it is counted by itself.
+
 `grade` says how well it is known that a paper says so, where that is in question: "abstract", read
 in the paper's abstract or in a review of all of it; "second-hand", told by others and not verified;
 "unknown", not known to be said at all.
@@ -67,6 +71,7 @@ class Claim:
     read: str
     note: str = ""
     grade: str = ""
+    origin: str = "paper"
 
     @property
     def subjects(self) -> tuple[str, ...]:

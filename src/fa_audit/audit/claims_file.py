@@ -24,6 +24,7 @@ from fa_audit.audit.claims import (
     PropertyClaim,
     RangeClaim,
     SingleClaim,
+    SourceClaim,
     ValueClaim,
     WinnerClaim,
 )
@@ -121,6 +122,8 @@ def _is_one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in choices, " or ".join(f'"{choice}"' for choice in choices)
 
 
+CONTRADICTED = "contradicted by its own source"
+
 _TEXT = (_is_text, "a text")
 _TABLES = (_is_list_of(lambda value: isinstance(value, dict)), "a list of tables")
 _NAMES = (_is_list_of(_is_text), "a list of names")
@@ -143,8 +146,9 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "where": (_is_text, "where it stands: table, figure, section"),
     "read": _is_one_of("printed", "figure", "prose"),
     "note": _TEXT,
+    "origin": _is_one_of("paper", "audit"),
     "grade": _is_one_of("abstract", "second-hand", "unknown"),
-    "verdict": _is_one_of("contradicted by its own source", "not testable"),
+    "verdict": _is_one_of(CONTRADICTED, "not testable"),
     "evidence": (_is_text, "what settles the claim"),
     "measure": (_is_text, "the name of a measurement"),
     "at": (_is_text, "the place or moment of the measurement, or a list of them"),
@@ -331,6 +335,10 @@ def _contradiction(claim: Claim) -> str | None:
             return "beyond subtracts from a difference; add minus"
         if claim.minus_measure or claim.minus_at:
             return "beyond is about one measure at one place; leave out minus_measure, minus_at"
+    if isinstance(claim, SourceClaim) and claim.origin == "audit" and claim.verdict == CONTRADICTED:
+        return "only the paper can contradict itself; leave out origin"
+    if claim.origin == "audit" and claim.grade:
+        return "grade is about what a paper says; leave it or origin out"
     if isinstance(claim, OrderClaim) and len(claim.groups) < 2:
         return "an order needs at least two groups; add the second"
     if isinstance(claim, WinnerClaim):

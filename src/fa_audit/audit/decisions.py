@@ -19,8 +19,8 @@ from fa_audit.audit.claims import (
 )
 from fa_audit.audit.families import Answer, Answers
 from fa_audit.audit.statistics import Difference, Interval
-from fa_audit.audit.verdict import Comparison, GridEntry, Verdict, Word
-from fa_audit.audit.wording import outlook, show, span
+from fa_audit.audit.verdict import OF_AUDIT, Comparison, GridEntry, Verdict, Word
+from fa_audit.audit.wording import digits, outlook, show, span
 
 
 def decide(case: Case, answers: Answers, alpha: float) -> Verdict:
@@ -46,6 +46,8 @@ def decide(case: Case, answers: Answers, alpha: float) -> Verdict:
         share = f"{verdict.diverged} of {len(verdict.records)}"
         reason = f"{verdict.reason.rstrip('.')}; {share} runs diverged and count like the others."
         verdict = replace(verdict, reason=reason)
+    if claim.origin == "audit":
+        verdict = replace(verdict, word=OF_AUDIT.get(verdict.word, verdict.word))
     return verdict
 
 
@@ -123,6 +125,8 @@ def _decide_bounds(
     around = f"{draft.interval_kind} {span(interval, unit)}"
     ours = f"Our mean of {n} seeds, {show(mean, unit)} ({around}),"
     bounds = span(Interval(claim.low, claim.high), unit)
+    if isinstance(claim, EquivalenceClaim) and show(claim.low, unit) == show(claim.high, unit):
+        bounds = f"{show(claim.target, unit)} ± {digits(claim.margin)}"  # rounding hides it
     if inside.p_adjusted <= alpha:
         return replace(draft, word=Word.REPRODUCED, reason=f"{ours} lies inside {bounds}.")
     if outside.p_adjusted <= alpha:

@@ -86,7 +86,7 @@ def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
     if not verdicts:
         yield "There are no claims."
         return
-    yield f"{len(verdicts)} claims in all: {counted(verdicts)}."
+    yield from counts_by_origin(verdicts)
     open_claims = [verdict for verdict in verdicts if verdict.word == Word.INCONCLUSIVE]
     waiting = sum(bool(verdict.missing) for verdict in open_claims)
     if waiting > 1:
@@ -110,10 +110,32 @@ def _matrices_together(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"Of these, {len(cells)} are cells of {matrices} matrices: {counted(cells)}."
 
 
+def counts_by_origin(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """A sentence on the claims of the paper, and one on the questions that the audit adds."""
+    ours = [verdict for verdict in verdicts if verdict.origin == "audit"]
+    theirs = [verdict for verdict in verdicts if verdict.origin != "audit"]
+    if theirs:
+        whose = "of the paper" if ours else "in all"
+        yield f"{_numbered(len(theirs), 'claim')} {whose}: {counted(theirs)}."
+    if ours:
+        yield f"{_numbered(len(ours), 'question')} that the audit adds: {counted(ours)}."
+
+
+def _numbered(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
 def counted(verdicts: Sequence[Verdict]) -> str:
     """How many there are of each verdict, in words."""
     counts = Counter(verdict.word for verdict in verdicts)
-    return ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
+    return ", ".join(
+        f"{counts[word]} {_SEVERAL.get(word, word) if counts[word] > 1 else word}"
+        for word in Word
+        if counts[word]
+    )
+
+
+_SEVERAL = {Word.HOLDS: "hold", Word.DOES_NOT_HOLD: "do not hold"}
 
 
 def _basis(evidence: Evidence) -> str:

@@ -9,6 +9,9 @@ The words, and what earns them:
   one. So is every claim whose runs are not the ones it is about, or are not all there.
 - **not testable**: a fact is missing, such as a measurement that cannot be defined.
 - **contradicted by its own source**: settled by reading.
+
+What the audit asks and no paper claims is judged in the same way; there **holds** stands for
+reproduced, and **does not hold** for not reproduced.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from fa_audit.audit.statistics import Difference, Interval
 
 
 class Word(StrEnum):
-    """The six verdicts."""
+    """The verdicts: six on what a paper says, two more on what the audit asks."""
 
     REPRODUCED = "reproduced"
     DIRECTION_ONLY = "direction only"
@@ -26,6 +29,22 @@ class Word(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NOT_TESTABLE = "not testable"
     CONTRADICTED = "contradicted by its own source"
+    HOLDS = "holds"
+    DOES_NOT_HOLD = "does not hold"
+
+    @property
+    def affirms(self) -> bool:
+        """Whether what is claimed or asked is shown to hold."""
+        return self in (Word.REPRODUCED, Word.HOLDS)
+
+    @property
+    def denies(self) -> bool:
+        """Whether it is shown not to."""
+        return self in (Word.NOT_REPRODUCED, Word.DOES_NOT_HOLD)
+
+
+OF_AUDIT = {Word.REPRODUCED: Word.HOLDS, Word.NOT_REPRODUCED: Word.DOES_NOT_HOLD}
+"""What a verdict is called where no paper made the claim."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,8 @@ class Verdict:
     statement: str
     """What is claimed, in our words."""
     kind: str
+    origin: str
+    """Who claims it: "paper", or "audit" for a question that the paper does not ask."""
     word: Word
     reason: str
     """One sentence for a scientist who is no statistician."""

@@ -80,6 +80,8 @@ def _facts(claim: Claim, verdict: Verdict, material: Material) -> Iterator[Html]
     if isinstance(claim, MeasuredClaim) and claim.reading_error:
         read = f"{read}, ± {show(claim.reading_error, claim.difference_unit)}"
     yield fact("Where it stands", f"{claim.where} ({read})")
+    if claim.origin == "audit":
+        yield fact("Asked by", "the audit; the paper does not say it")
     if claim.grade:
         yield fact("How well that is known", GRADES[claim.grade])
     if isinstance(claim, MeasuredClaim):

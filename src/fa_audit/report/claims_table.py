@@ -65,7 +65,7 @@ def claims_table(material: Material) -> Html:
     )
     return tag(
         "table",
-        tag("caption", "Claims of the paper, and what became of them", class_="unseen"),
+        tag("caption", "Claims, and what became of them", class_="unseen"),
         tag(
             "thead",
             tag(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from fa_audit.audit.tables import counted
+from fa_audit.audit.tables import counts_by_origin
 from fa_audit.report.claims_table import anchor, badge, ours_text, published_text
 from fa_audit.report.html import Html, table, tag
 from fa_audit.report.material import Material
@@ -40,7 +40,7 @@ def _study(material: Material) -> Html:
         tag("p", f"Audited: {material.claims.paper}.", class_="paper"),
         study_facts(material),
         _headlines(material),
-        tag("p", f"All {len(material.verdicts)} claims: {counted(material.verdicts)}."),
+        tag("p", " ".join(counts_by_origin(material.verdicts))),
         id=name,
     )
 

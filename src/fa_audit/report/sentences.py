@@ -42,8 +42,8 @@ def how_tested(claim: Claim, material: Material) -> str:
     if isinstance(claim, (RangeClaim, EquivalenceClaim)):
         bounds = span(Interval(claim.low, claim.high), claim.quantity_unit)
         return (
-            "We ask whether the mean over seeds is shown to lie between the bounds fixed "
-            f"beforehand, {bounds}: the whole {100 * (1 - 2 * alpha):g} % interval of the mean has "
+            "We ask whether the mean over seeds is shown to lie between the bounds that the claims "
+            f"file sets, {bounds}: the whole {100 * (1 - 2 * alpha):g} % interval of the mean has "
             f"to lie inside (two one-sided t tests). {BELL}.{family}"
         )
     if isinstance(claim, OrderClaim):
@@ -115,24 +115,23 @@ def what_would_change(claim: Claim, verdict: Verdict) -> str:
         )
     ours = span(interval, unit)
     if isinstance(claim, ValueClaim):
-        if verdict.word == Word.REPRODUCED:
+        if verdict.word.affirms:
             return (
                 f"A published value outside {ours}, or seeds so scattered that the interval is "
                 f"wider than ± {show(claim.margin, claim.difference_unit)}."
             )
         return f"A published value inside {ours}, or further seeds that move our runs towards it."
     if isinstance(claim, (RangeClaim, EquivalenceClaim)):
-        side = "across a bound" if verdict.word == Word.REPRODUCED else "between the bounds"
+        side = "across a bound" if verdict.word.affirms else "between the bounds"
         return f"Further seeds that move the interval of our mean, now {ours}, {side}."
     if isinstance(claim, WinnerClaim):
-        rarely = "rarely" if verdict.word == Word.REPRODUCED else "often"
+        rarely = "rarely" if verdict.word.affirms else "often"
         return f"Further searches that this configuration wins more {rarely}."
     far = show(claim.at_least or 0.0 if isinstance(claim, OrderClaim) else 0.0, unit)
-    where = {
-        Word.REPRODUCED: f"below {far}",
-        Word.DIRECTION_ONLY: f"to {far} or more",
-        Word.NOT_REPRODUCED: f"above {show(0.0, unit)}",
-    }[verdict.word]
+    if verdict.word == Word.DIRECTION_ONLY:
+        where = f"to {far} or more"
+    else:
+        where = f"below {far}" if verdict.word.affirms else f"above {show(0.0, unit)}"
     return f"Further seeds that move {quantity_title(verdict.quantity)}, now {ours}, {where}."
 
 

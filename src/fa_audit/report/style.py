@@ -54,6 +54,8 @@ VERDICTS: Mapping[Word, tuple[str, str]] = {
     Word.INCONCLUSIVE: ("open", "?"),
     Word.NOT_TESTABLE: ("none", "–"),
     Word.CONTRADICTED: ("self", "≠"),
+    Word.HOLDS: ("good", "●"),
+    Word.DOES_NOT_HOLD: ("bad", "○"),
 }
 """Verdict → its colour, and the sign that says the same without colour."""
 
