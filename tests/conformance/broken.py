@@ -100,6 +100,24 @@ class DrawnOnce(ReplacedLayer):
         return self.spec.weight.abs() * self.weight.detach().sign()
 
 
+@broken("drawn_magnitudes", rule="brsf")
+class OneMagnitudeForAll(ReplacedLayer):
+    def feedback(self):
+        return torch.rand(()) * self.weight.detach().sign()
+
+
+@broken("drawn_magnitudes", rule="brsf")
+class NearlyOneMagnitude(ReplacedLayer):
+    def feedback(self):
+        return (7 + torch.rand_like(self.weight)) * self.weight.detach().sign()
+
+
+@broken("drawn_magnitudes", rule="brsf")
+class DrawnMagnitudesTimesWeights(ReplacedLayer):
+    def feedback(self):
+        return torch.randn_like(self.weight).abs() * self.weight.detach()
+
+
 @broken("direct_error", rule="dfa")
 class OwnErrorSentDirectly(ReplacedLayer):
     def error_at_output(self, error):

@@ -53,7 +53,7 @@ BROUGHT_BY = [
     ("usf_sn", {"weight_transport": "exact"}, {"norm"}),
     ("fa_toeplitz", {"weight_transport": "exact"}, {"no_weight_transport"}),
     ("fa_random", {"dense": False}, {"dense_order"}),
-    ("brsf", {"redraws_feedback": False}, {"redrawn"}),
+    ("brsf", {"redraws_feedback": False}, {"redrawn", "drawn_magnitudes"}),
     ("kolen_pollack", {"trains_feedback": False}, {"trained_feedback"}),
     ("dfa", {"direct": False}, {"direct_error"}),
 ]

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fa_audit.errors import AuditError
 from fa_audit.measure import evaluate
 
 CLASSES = 4
@@ -74,3 +75,9 @@ def test_evaluating_leaves_mode_and_gradients_as_they_were() -> None:
     assert weight.grad is None
     F.cross_entropy(network(logits * weight), labels).backward()  # gradients are on again
     assert weight.grad is not None
+
+
+def test_no_image_is_an_error() -> None:
+    nothing = torch.empty(0, dtype=torch.int64)
+    with pytest.raises(AuditError, match="there is no image to evaluate the network on"):
+        evaluate(Table(), lambda i: i, nothing, nothing)

@@ -336,3 +336,35 @@ def test_a_network_without_a_layer_to_measure_is_refused() -> None:
 
 def test_no_pairs_give_nothing() -> None:
     assert compare_many({"a": small_network(0)}, [], images(8)) == []
+
+
+class Folded(nn.Module):
+    """Its linear layer sees every position of an image as a sample of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.permute(0, 2, 1, 3).reshape(-1, 12))  # [n · 6, 12]
+
+
+def test_a_layer_without_a_row_for_each_image_is_an_error_not_a_part_of_the_images() -> None:
+    with pytest.raises(AuditError, match=r"the output of linear has 48 rows for 8 images"):
+        compare(Folded(), small_network(1), images(8))
+
+
+class Silent(nn.Module):
+    """Uses the weights of a layer that it does not call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(72, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.flatten(1), self.linear.weight)
+
+
+def test_a_network_that_calls_no_layer_is_an_error() -> None:
+    with pytest.raises(AuditError, match="none of the network's Linear and Conv2d layers ran"):
+        compare(Silent(), small_network(1), images(8))

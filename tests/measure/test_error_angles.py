@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fa_audit import AuditError, FeedbackLinear, convert, error_angles
+from fa_audit.measure import error_ranks
 from fa_audit.metrics.alignment import AngleSummary
 from fa_audit.rules import RULES, feedback_layers
 from measure.networks import images, same, small_network, trace
@@ -200,3 +201,26 @@ def test_errors_that_overflow_are_refused_as_diverged() -> None:
             layer.initial_feedback.mul_(1e38)
     with pytest.raises(AuditError, match="measure a run that did not diverge"):
         error_angles(network, images(4), torch.arange(4))
+
+
+class Branched(nn.Module):
+    """An auxiliary output beside the logits; one layer is called by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.aside, self.logits = nn.Linear(72, 9), nn.Linear(9, 2), nn.Linear(9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.below(x.flatten(1)).relu()
+        self.other = self.aside(h)
+        return self.logits(input=h)
+
+
+def test_what_does_not_lead_to_the_logits_is_left_out() -> None:
+    network = Branched()
+    convert(network, "fa_toeplitz", example_input=images(2))
+    labels = torch.tensor([0, 1, 2, 3])
+    found = error_angles(network, images(4), labels)
+    assert list(found) == ["logits"]
+    ranks = error_ranks(network, images(4), labels)
+    assert "aside" not in ranks

@@ -189,3 +189,15 @@ def test_the_mean_over_all_orders_of_the_columns_images_is_zero(normal):
     values = [hsic(K, L[order][:, order]).item() for order in orders]
     assert max(values) > 0.1
     assert sum(values) / len(values) == pytest.approx(0, abs=1e-12)
+
+
+def test_estimators_are_not_mixed(normal):
+    X, Y = normal(0, 12, 5), normal(1, 12, 5)
+    biased, debiased = (
+        CentredGrams([gram(Z)], name) for Z, name in ((X, "biased"), (Y, "debiased"))
+    )
+    for compare in (biased.hsic, biased.cosines):
+        with pytest.raises(AuditError, match="the biased and for the debiased HSIC cannot be"):
+            compare(debiased)
+    with pytest.raises(AuditError, match="summed from debiased HSIC"):
+        MinibatchCKA().update(biased, biased)

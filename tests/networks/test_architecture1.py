@@ -129,3 +129,21 @@ def test_building_leaves_the_global_generator_and_the_given_one_as_they_were() -
 def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
     with pytest.raises(AuditError, match=r"^there is no network 'resnet'; .*: architecture1, "):
         build_network("resnet", 10, stream(0, "initialisation"))
+
+
+def test_the_seed_of_a_generator_decides_and_no_global_state_is_touched() -> None:
+    generator = stream(3, "initialisation")
+    first = build_network("architecture1", 10, generator)
+    torch.rand(5, generator=generator)
+    before = torch.random.get_rng_state()
+    second = build_network("architecture1", 10, generator)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_building_a_network_seeds_no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    build_network("architecture1", 10, stream(3, "initialisation"))
+    assert not seeded

@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from fa_audit.errors import AuditError
 from fa_audit.rules import (
     RULES,
     Conversion,
@@ -340,3 +341,38 @@ def test_conversion_runs_no_hook_of_its_own_afterwards():
     for module in network.modules():
         assert not module._forward_pre_hooks
         assert not module._forward_hooks
+
+
+class Listed(nn.Module):
+    """Registers its layers, and calls them through a list of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(6, 5), nn.Linear(5, 4), nn.Linear(4, 3)
+        self.stack = [self.a, self.b, self.c]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.stack:
+            x = layer(x).tanh()
+        return x
+
+
+def test_layers_called_through_another_reference_are_refused_and_left_alone():
+    network = Listed()
+    with pytest.raises(AuditError, match=r"does not call b, c by the name it is registered under"):
+        convert(network, "fa_toeplitz", example_input=torch.ones(2, 6))
+    assert type(network.b) is type(network.c) is nn.Linear
+    assert not network.b._forward_pre_hooks
+
+
+def test_hooks_given_later_to_the_new_layer_are_not_the_old_one_s():
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    old = network[1]
+    seen: list[nn.Module] = []
+    old.register_forward_hook(lambda layer, *_: seen.append(layer))
+    convert(network, "fa_toeplitz")
+    network[1].register_forward_pre_hook(lambda layer, _: seen.append("new"))
+    old(torch.ones(1, 3))
+    assert seen == [old]
+    network(torch.ones(1, 3))
+    assert seen == [old, "new", network[1]]

@@ -183,3 +183,14 @@ def test_muons_learning_rate_is_the_published_one_unless_given() -> None:
     for bad in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(AuditError, match=r"^muon_learning_rate is .*; it must be > 0 and "):
             replace(muon, muon_learning_rate=bad)
+
+
+def test_an_intervention_on_weights_whose_feedback_is_trained_like_them_is_refused() -> None:
+    training = replace(TRAINING, intervention="flatten")
+    with pytest.raises(AuditError, match=r"^rule 'kolen_pollack' trains its feedback as it trains"):
+        RunConfiguration("kolen_pollack", 0, DATA, training)
+
+
+def test_a_layer_named_twice_is_refused() -> None:
+    with pytest.raises(AuditError, match=r"^trained_layers names a layer twice \(fc1, fc1\)"):
+        replace(TRAINING, trained_layers=("fc1", "fc1"))

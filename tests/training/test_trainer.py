@@ -1,4 +1,5 @@
 import contextlib
+import copy
 import json
 import math
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from fa_audit.errors import AuditError
 from fa_audit.rules import RULES, feedback_layers
 from fa_audit.streams import stream
 from fa_audit.training import trainer as trainer_module
-from fa_audit.training.configuration import DataSettings, RunConfiguration
+from fa_audit.training.configuration import DataSettings, RankSettings, RunConfiguration
 from fa_audit.training.trainer import (
     Trainer,
     split_indices,
@@ -424,3 +425,39 @@ def test_subnormal_numbers_are_zero_within_the_block_and_back_after_it() -> None
     with contextlib.suppress(ZeroDivisionError), subnormals_flushed():
         raise ZeroDivisionError
     assert (tiny / 2).item() != 0
+
+
+def test_a_state_held_in_memory_is_of_its_moment_and_can_be_gone_on_from_twice() -> None:
+    with_ranks = configuration("fa_toeplitz", rank=RankSettings(rows=8, columns=64))
+    first = Trainer(with_ranks, dataset())
+    first.train_epoch()
+    held = first.state_dict()
+    before = copy.deepcopy(held)
+    first.train_epoch()
+    assert_same_state(held, before)
+    again = []
+    for _ in range(2):
+        trainer = Trainer(with_ranks, dataset())
+        trainer.load_state_dict(held)
+        trainer.train_epoch()
+        again.append(trainer)
+        assert_same_state(held, before)
+    for trainer in again:
+        assert_same_state(trainer.state_dict(), first.state_dict())
+
+
+def assert_same_state(one: Any, other: Any) -> None:
+    """Equal in every tensor and number."""
+    assert type(one) is type(other)
+    if isinstance(one, Tensor):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same_state(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same_state(a, b)
+    else:
+        assert one == other

@@ -113,7 +113,8 @@ def _capitalised(sentence: str) -> str:
 def _undisturbed() -> Iterator[None]:
     """Implementations may draw from the global generators, always the same, and may warn."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002

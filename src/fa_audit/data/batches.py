@@ -16,7 +16,8 @@ class Batches:
     `Normalize`, to the bit on the CPU.
 
     Every crop that an image has is a window of the bytes as they are stored: a batch is one lookup,
-    the windows take no memory, and an offset out of range is an error, not a piece of the next row.
+    the windows take no memory, and an offset too large is an error, not a piece of the next row.
+    Negative ones count from the end, as everywhere in PyTorch.
     128 crops of 24 × 24 take 0.6 ms on one core. Looking up rows by computed addresses takes
     0.4 ms, single pixels 0.6, pixels packed in int32 0.9 (and a second copy), pixels by four
     indices 1.8, a table of 256 values 1.2 to 2.6.

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fa_audit.errors import AuditError
 from fa_audit.measure.modes import evaluation_mode
 
 
@@ -44,7 +45,12 @@ def evaluate(
         index: int64 [n], the images to use.
         labels: int64 [n], their labels.
         batch_size: Images at a time.
+
+    Raises:
+        AuditError: There is no image.
     """
+    if not len(index):
+        raise AuditError("there is no image to evaluate the network on; give at least one index")
     loss = torch.zeros((), dtype=torch.float64, device=labels.device)
     predictions = []
     with evaluation_mode(network), torch.no_grad():

@@ -38,8 +38,8 @@ def deliveries(
         layers: Modules of the network by name. Of one that runs several times the last counts.
 
     Returns:
-        Layer name → delivery, in the order in which the layers ran; those that did not run, and
-        those that nothing trainable leads to, are left out.
+        Layer name → delivery, in the order in which the layers ran; those that did not run, those
+        that nothing trainable leads to, and those that do not lead to the logits are left out.
 
     Raises:
         AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
@@ -49,12 +49,14 @@ def deliveries(
     outputs: dict[str, tuple[Tensor, int]] = {}
     sizes: dict[str, torch.Size] = {}
 
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(
+        layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], output: Tensor
+    ) -> None:
         if output.requires_grad:
             outputs[names[layer]] = output, output._version
-            sizes[names[layer]] = inputs[0].shape
+            sizes[names[layer]] = (args[0] if args else kwargs["input"]).shape
 
-    hooks = [layer.register_forward_hook(record) for layer in layers.values()]
+    hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers.values()]
     try:
         with torch.enable_grad():
             logits = network(images)
@@ -68,8 +70,11 @@ def deliveries(
                 f"the output of {name} was overwritten by an in-place operation, so the error "
                 "delivered to it cannot be read; replace inplace=True by the ordinary form"
             )
-    errors = torch.autograd.grad(loss, [output for output, _ in outputs.values()])
+    errors = torch.autograd.grad(
+        loss, [output for output, _ in outputs.values()], allow_unused=True
+    )
     return {
         name: Delivery(error, sizes[name], output is logits)
         for (name, (output, _)), error in zip(outputs.items(), errors, strict=True)
+        if error is not None
     }

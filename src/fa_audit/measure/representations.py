@@ -139,7 +139,7 @@ def compare_many(
     which other pairs are asked for.
 
     Representations are the outputs of the Linear and Conv2d modules themselves, before any
-    activation or pooling, flattened.
+    activation or pooling, flattened; each has a row for every image.
 
     Args:
         networks: The networks by name. Those that no pair names are not run.
@@ -152,7 +152,8 @@ def compare_many(
 
     Returns:
         For each pair its similarity, or the error that says why it has none: a layer whose output
-        is the same for every image or not finite, or never 4 images of the subset in a batch.
+        is the same for every image or not finite, or has not one row for each image; no layer that
+        runs; or never 4 images of the subset in a batch.
 
     Raises:
         AuditError: Fewer than 4 images; no pass; a pair that names a network which is not there or
@@ -242,6 +243,7 @@ class _Observed:
         self._names = {network.get_submodule(name): name for name in measured_layers(network)}
         self._grams: dict[str, Tensor] = {}
         self._stack = torch.empty(0)
+        self._batch = 0
         self.features: dict[str, int] = {}
         self.error: AuditError | None = None
 
@@ -249,9 +251,15 @@ class _Observed:
         """Run a batch through the network and keep the Gram matrices of its layers' outputs."""
         if self.error is not None:
             return
+        self._batch = len(images)
         hooks = [layer.register_forward_hook(self._record) for layer in self._names]
         try:
             self._network(images)
+            if not self._grams:
+                raise AuditError(
+                    "none of the network's Linear and Conv2d layers ran, so there is nothing of it "
+                    "to compare; compare a network that calls its layers as modules"
+                )
             self._stack = torch.stack(list(self._grams.values()))
         except AuditError as error:
             self.error = error
@@ -261,6 +269,12 @@ class _Observed:
 
     # The Gram matrix is taken inside the hook: a later in-place ReLU cannot spoil it any more.
     def _record(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if len(output) != self._batch:
+            raise AuditError(
+                f"the output of {self._names[layer]} has {len(output)} rows for {self._batch} "
+                "images, so its first axis does not say which image is which; compare networks "
+                "that keep the batch first, and fold nothing else into it"
+            )
         self._grams[self._names[layer]] = gram(output)
         self.features[self._names[layer]] = output[0].numel()
 

@@ -98,7 +98,10 @@ def predicted_angle(weight: Tensor, feedback: Tensor) -> float:
 
     cos θ = ⟨W, B⟩ / (‖W‖_F ‖B‖_F), the angle between the two matrices read as vectors, since
     E⟨Wᵀδ, Bᵀδ⟩ = σ²⟨W, B⟩ for δ with independent entries. Neither width nor scale enters. A
-    measured angle that differs shows how the errors depend on the weights.
+    measured angle that differs shows how the errors depend on the weights. Of a convolution that
+    holds where every entry of the kernel has as many wires as any other, so without padding, and
+    nearly where maps are large against kernels; on 1 × 1 or 2 × 2 maps with padding it may be
+    several degrees off.
 
     Args:
         weight: W, any shape.

@@ -46,8 +46,14 @@ class MinibatchCKA:
             second: Debiased, of the second network on the same samples.
 
         Raises:
-            AuditError: If the samples differ in number, or the layers do between batches.
+            AuditError: If the samples differ in number, the layers do between batches, or either is
+                not debiased.
         """
+        if first.estimator != "debiased":
+            raise AuditError(
+                "CKA of batches is summed from debiased HSIC, whose mean over batches is that of "
+                f"all samples; got the {first.estimator} one"
+            )
         cross = first.hsic(second)
         if self.batches and self._cross.shape != cross.shape:
             raise AuditError(

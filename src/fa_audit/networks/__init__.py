@@ -40,16 +40,17 @@ NETWORKS: dict[str, NetworkBuilder] = {
 def build_network(
     name: str, classes: int, generator: torch.Generator, normalisation: str | None = None
 ) -> nn.Module:
-    """A network of NETWORKS with its own initialisation, drawn from `generator`.
+    """A network of NETWORKS with its own initialisation, drawn with the seed of `generator`.
 
-    PyTorch's layers draw from the global generator; it is seeded from `generator` for the time of
-    the construction and then put back as it was.
+    PyTorch's layers draw from the CPU's global generator; for the time of the construction it gets
+    that seed, and is then put back as it was. What was drawn from `generator` before makes no
+    difference, and nothing is drawn from it here: networks of one generator are alike.
 
     Args:
         name: A name in NETWORKS.
         classes: Number of outputs.
-        generator: Where the initial weights come from; those of one generator are the same with and
-            without normalisation.
+        generator: Its seed decides the initial weights; they are the same with and without
+            normalisation.
         normalisation: A name in NORMALISATIONS, or None for none.
 
     Raises:
@@ -58,5 +59,6 @@ def build_network(
     if name not in NETWORKS:
         raise AuditError(f"there is no network {name!r}; the networks are: {', '.join(NETWORKS)}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+        # torch.manual_seed would seed every accelerator too, which nothing puts back.
+        torch.default_generator.manual_seed(generator.initial_seed())
         return NETWORKS[name](classes, normalisation=normalisation)

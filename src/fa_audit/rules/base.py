@@ -122,9 +122,15 @@ class FeedbackLayer(nn.Module):
 
     @classmethod
     def from_layer(cls, layer: nn.Module, name: str, rule: str | Rule, **settings: Any) -> Self:
-        """The same layer with a rule: shares the parameters of `layer`, which stays as it is."""
+        """The same layer with a rule: shares the parameters of `layer`, which stays as it is.
+
+        Hooks that `layer` has are taken along; later ones are of the one layer they are given to.
+        """
         new: Any = copy.copy(layer)
         new.__class__ = cls
+        for name_, value in vars(layer).items():
+            if "hooks" in name_ and isinstance(value, dict):
+                setattr(new, name_, copy.copy(value))
         new._parameters, new._buffers = dict(layer._parameters), dict(layer._buffers)
         new._begin(name, rule, settings)
         return cast(Self, new)
@@ -158,6 +164,8 @@ class FeedbackLayer(nn.Module):
         """B as it is now, the very tensor that a backward pass begun now will use; no gradient.
 
         Where the rule draws anew for every forward pass in training, the one that the latest used.
+        `torch.utils.checkpoint` runs a forward pass again on the way back, and so draws again: the
+        error then goes through a B that is drawn just for that.
         """
         return self._current_feedback().detach()
 

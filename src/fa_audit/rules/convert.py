@@ -1,6 +1,6 @@
 """Put a learning rule into any network of `torch.nn` layers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,9 @@ def convert(
     propagating exactly, as automatic differentiation does it.
 
     Args:
-        network: Any module that calls `torch.nn.Linear` and `torch.nn.Conv2d` modules.
+        network: Any module that calls `torch.nn.Linear` and `torch.nn.Conv2d` modules, each through
+            the module it is registered in. A layer called through a plain list, tuple or closure
+            goes on without the rule; `example_input` finds that out.
         rule: A row of RULES or its name.
         feedback_scale: σ > 0 of B0 ~ N(0, σ²); by default each layer's own standard deviation of
             its weights at conversion. Rules that draw nothing do not use it.
@@ -83,7 +85,8 @@ def convert(
     Raises:
         AuditError: Nothing to convert; a rule, option or scale that does not exist; a dense or a
             direct rule without `example_input`; a direct rule where what the network returns is not
-            the output of one last layer; an in-place operation on what a layer saved.
+            the output of one last layer; a layer called through a reference that cannot be
+            replaced; an in-place operation on what a layer saved.
     """
     row = get_rule(rule)
     example = None if example_input is None else run_example(network, example_input)
@@ -127,7 +130,8 @@ def convert(
     _replace(network, replacement)
     if example_input is not None:
         try:
-            _try_backward(network, example_input)
+            ran = _try_backward(network, example_input)
+            _require_run(network, {name: replacement[matching[name]] for name in chosen}, ran)
         except Exception:
             _replace(network, {new: old for old, new in replacement.items()})
             raise
@@ -182,8 +186,33 @@ def _last_layer(
     )
 
 
-def _try_backward(network: nn.Module, example_input: Tensor) -> None:
-    with untouched(network), torch.enable_grad():
-        output = network(example_input)
-        if isinstance(output, Tensor) and output.requires_grad:
-            torch.autograd.backward(output.sum())
+def _try_backward(network: nn.Module, example_input: Tensor) -> set[nn.Module]:
+    """One pass forward and back; the layers with a rule that ran in it."""
+    ran: set[nn.Module] = set()
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, _: ran.add(layer))
+        for layer in network.modules()
+        if isinstance(layer, FeedbackLayer)
+    ]
+    try:
+        with untouched(network), torch.enable_grad():
+            output = network(example_input)
+            if isinstance(output, Tensor) and output.requires_grad:
+                torch.autograd.backward(output.sum())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return ran
+
+
+def _require_run(
+    network: nn.Module, layers: Mapping[str, nn.Module], ran: Collection[nn.Module]
+) -> None:
+    """Refuse a network that goes on calling the layers as they were before they took the rule."""
+    idle = [name for name, layer in layers.items() if layer not in ran]
+    if idle:
+        raise AuditError(
+            f"{type(network).__name__} does not call {', '.join(idle)} by the name it is "
+            "registered under but through another reference, such as a list, which a rule cannot "
+            "be put into; call it as self.NAME or keep the layers in an nn.ModuleList"
+        )

@@ -142,6 +142,11 @@ class TrainingSettings:
             self.trained_layers is None or len(self.trained_layers) > 0,
             "trained_layers is empty; name at least one layer, or leave it out to train all",
         )
+        layers = self.trained_layers or ()
+        _require(
+            len(set(layers)) == len(layers),
+            f"trained_layers names a layer twice ({', '.join(layers)}); name each once",
+        )
         if self.muon_learning_rate is not None:
             _require(
                 self.optimizer == "muon",
@@ -252,6 +257,11 @@ class RunConfiguration:
         _require(
             rule.draws_feedback or self.training.feedback_scale is None,
             f"rule {self.rule!r} stores no B0, so feedback_scale means nothing to it; leave it out",
+        )
+        _require(
+            not (rule.trains_feedback and self.training.intervention),
+            f"rule {self.rule!r} trains its feedback as it trains the weights, and an intervention "
+            "would change what becomes of the weights alone; leave intervention out",
         )
 
     def to_json(self) -> dict[str, Any]:

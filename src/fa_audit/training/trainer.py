@@ -5,6 +5,7 @@ streams named after e, so a run resumed from the end of any epoch goes on exactl
 stopped.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,22 +204,24 @@ class Trainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs, as tensors and plain data."""
+        """All that a resumed run needs, as tensors and plain data; later epochs leave it alone."""
         return {
             "configuration": self.configuration.hash,
             "network": {**self._weights(), **self._buffers()},
-            "optimizer": self.optimizer.state_dict(),
-            "weights": self.weights,
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "weights": dict(self.weights),
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "status": self.status,
-            "history": self.history,
-            "series": self.probe.series,
-            **({} if self.ranks is None else {"ranks": self.ranks.state_dict()}),
+            "history": copy.deepcopy(self.history),
+            "series": copy.deepcopy(self.probe.series),
+            **({} if self.ranks is None else {"ranks": copy.deepcopy(self.ranks.state_dict())}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`, taken at the end of an epoch of the same configuration.
+
+        The state stays as it is, to be gone on from again.
 
         Raises:
             AuditError: It is the state of another configuration.
@@ -232,13 +235,13 @@ class Trainer:
             current = dict([*self.network.named_parameters(), *self.network.named_buffers()])
             for name, value in state["network"].items():
                 current[name].copy_(value)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.weights = state["weights"]
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.weights = dict(state["weights"])
         self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
-        self.status, self.history = state["status"], state["history"]
-        self.probe.series = state["series"]
+        self.status, self.history = state["status"], copy.deepcopy(state["history"])
+        self.probe.series = copy.deepcopy(state["series"])
         if self.ranks is not None:
-            self.ranks.load_state_dict(state["ranks"])
+            self.ranks.load_state_dict(copy.deepcopy(state["ranks"]))
         if self.intervention is not None:
             self.intervention.steps = self.epoch * self.steps_per_epoch
 
@@ -303,6 +306,24 @@ def split_indices(configuration: RunConfiguration, dataset: Dataset) -> tuple[Te
             "batch_size"
         )
     return train, validation
+
+
+def require_trainable(configuration: RunConfiguration, dataset: Dataset) -> None:
+    """Refuse settings that a run's network cannot satisfy, without training anything.
+
+    Raises:
+        AuditError: Images cropped smaller than the network takes; a layer named that it does not
+            have; what the rule, the optimizer or the intervention refuse.
+    """
+    try:
+        network = untrained_network(configuration, dataset)
+    except RuntimeError as error:
+        raise AuditError(
+            f"images of {configuration.data.crop} × {configuration.data.crop} do not fit "
+            f"{configuration.network} ({str(error).splitlines()[0]}); choose another data.crop"
+        ) from error
+    optimizer = build_optimizer(network, configuration.training)
+    intervene(network, optimizer, configuration.training, configuration.seed)
 
 
 def untrained_network(configuration: RunConfiguration, dataset: Dataset) -> nn.Module:

@@ -15,6 +15,9 @@ from fa_audit.conformance.checks.catalogue import (
 from fa_audit.conformance.guards import array
 from fa_audit.conformance.variants import Variant
 
+DRAWS = 32
+"""How often B is drawn where what it is drawn from is looked at."""
+
 
 def _computable(variant: Variant) -> bool:
     """W and B0 tell B; otherwise its random part is known to the layer alone."""
@@ -128,6 +131,34 @@ def redrawn(b: Bench) -> None:
         not np.isclose(first, second).any(),
         "a second pass with the same numbers sends another error",
         "a second pass should send another error throughout; at least in parts it is the same",
+    )
+
+
+@check(
+    "The magnitudes drawn differ from entry to entry and do not follow those of W.",
+    RULE,
+    when=lambda variant: (
+        variant.rule.redraws_feedback and variant.rule.weight_transport in ("none", "sign")
+    ),
+)
+def drawn_magnitudes(b: Bench) -> None:
+    """Draw B several times: how |B| scatters within a draw, and whether its mean goes with |W|."""
+    case = b.case(inputs=12, outputs=10)
+    layer = b.build(case)
+    drawn = np.abs([b.used_feedback(layer, case).ravel() for _ in range(DRAWS)])
+    scatter = float((drawn.std(axis=1) / drawn.mean(axis=1)).mean())
+    b.holds(
+        scatter > 0.1,
+        f"within a draw |B| scatters by {scatter:.2g} of its mean",
+        f"|B| should differ from entry to entry; within a draw it scatters by {scatter:.2g} of its "
+        "mean",
+    )
+    # Of so many entries, an independent mean has a correlation of about .1 at random.
+    found = float(np.corrcoef(drawn.mean(axis=0), np.abs(case.weight).ravel())[0, 1])
+    b.holds(
+        abs(found) < 0.5,
+        f"over {DRAWS} draws |B| correlates with |W| by {found:.2g}",
+        f"|B| should know nothing of |W|; over {DRAWS} draws they correlate by {found:.2g}",
     )
 
 
