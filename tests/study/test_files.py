@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from fa_audit.errors import AuditError
 from fa_audit.study.files import write_atomically
@@ -62,3 +63,41 @@ def test_a_folder_in_the_place_of_the_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match=r"x cannot be written \(.*\); choose another output"):
         write_atomically(tmp_path / "x", lambda file: file.write_text("", encoding="utf-8"))
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos"), None]
+)
+def test_what_torch_and_safetensors_say_of_a_full_disk_is_one_sentence(
+    tmp_path: Path, error: Exception | None
+) -> None:
+    path = tmp_path / "file"
+
+    def write(file: Path) -> None:
+        file.write_text("half", encoding="utf-8")
+        raise error or SafetensorError("Error while serializing: No space left on device")
+
+    with pytest.raises(AuditError, match=r"file cannot be written \(.+\); choose another output"):
+        write_atomically(path, write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_writing_leaves_nothing_and_goes_on(tmp_path: Path) -> None:
+    def write(file: Path) -> None:
+        file.write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_file_that_cannot_be_removed_hides_no_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(AuditError, match=r"cannot be written \(No such file or directory\)"):
+        write_atomically(tmp_path / "file", lambda file: (file / "x").write_text("", "utf-8"))

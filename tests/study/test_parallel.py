@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,6 +94,12 @@ SHAPES = 'name = "shapes"\nvalidation = 60\ntrain = 160\ntest = 50'
         ("batch_size = 32", "batch_size = 101", "batch_size is 101, but there are only 100 trai"),
         ("train = 160", "train = 5", "shapes with 5 train images cannot show every class"),
         (SHAPES, 'name = "cifar10"\nvalidation = 60', "The data folder"),
+        (
+            'rule = "fa_toeplitz"\n',
+            'rule = "fa_toeplitz"\ntrained_layers = ["nope"]\n',
+            "trained_layers names 'nope', which is no layer with weights",
+        ),
+        ("test = 50\n", "test = 50\ncrop = 4\n", "images of 4 × 4 do not fit architecture1 ("),
     ],
 )
 def test_what_the_data_cannot_satisfy_is_said_before_any_worker_starts(
@@ -142,3 +149,15 @@ def test_many_small_reports_are_gathered_and_none_is_lost(monkeypatch: pytest.Mo
     flush()
     assert sum(sent) == 25
     assert len(sent) <= 5  # two seconds, one report every half second, and the rest
+
+
+def test_workers_that_cannot_be_started_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", refuse)
+    study = write_study(tmp_path / "study")
+    with pytest.raises(AuditError, match=r"not all can be started \(Too many open files\); use fe"):
+        run_study(study, Execution(output=tmp_path / "out", device="cpu", workers=2))

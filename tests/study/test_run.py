@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from fa_audit.errors import AuditError
 from fa_audit.study import run
@@ -286,18 +286,46 @@ def test_a_record_of_another_format_stops_the_study_and_stays(copy: tuple[Study,
     assert snapshot(folder) == before
 
 
-def test_a_checkpoint_that_cannot_be_read_starts_its_run_over(
-    finished: tuple[Study, Path], tmp_path: Path
+@pytest.mark.parametrize("content", [b"not a checkpoint", {"epoch": 1}, {"seconds": 1.0}])
+def test_a_checkpoint_that_is_none_is_set_aside_and_starts_its_run_over(
+    finished: tuple[Study, Path], tmp_path: Path, content: object
 ) -> None:
     study, folder = finished
     checkpoint = OutputFolder(tmp_path / "out").checkpoint(run_cells(study)[0])
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"not a checkpoint")
+    if isinstance(content, bytes):
+        checkpoint.write_bytes(content)
+    else:
+        torch.save(content, checkpoint)
     _, said = do(study, tmp_path / "out")
     assert len(said) == 1
-    assert said[0].startswith(f"{checkpoint} cannot be read (")
-    assert said[0].endswith("); its run starts over.")
+    assert said[0].startswith(f"{checkpoint} cannot be gone on from (")
+    assert said[0].endswith(".damaged-1, and the run starts over.")
     assert results(tmp_path / "out") == results(folder)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "of something else", "a folder"])
+def test_damaged_weights_are_set_aside_and_trained_again_by_the_same_command(
+    copy: tuple[Study, Path], finished: tuple[Study, Path], damage: str
+) -> None:
+    study, folder = copy
+    comparison = comparison_cells(study)[1]
+    (folder / "ledger" / f"{comparison.stem}.json").unlink()
+    weights = OutputFolder(folder).weights(comparison.runs[0])
+    whole = weights.read_bytes()
+    if damage == "a folder":
+        weights.unlink()
+        weights.mkdir()
+    elif damage == "of something else":
+        save_file({"other": torch.ones(1)}, weights)
+    else:
+        weights.write_bytes(whole[: 1000 if damage == "cut short" else 0])
+    with pytest.raises(AuditError, match=r"damaged-1, and the same command trains its run again"):
+        do(study, folder)
+    assert not weights.exists()
+    do(study, folder)
+    assert weights.read_bytes() == whole
+    assert results(folder) == results(finished[1])
 
 
 # What a study meets on its way

@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from fa_audit.errors import AuditError
 
@@ -22,10 +25,27 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        if temporary.parent.is_dir():
+    except BaseException as error:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError | RuntimeError | SafetensorError):
+            raise  # such as an interrupt
+        why = error.strerror if isinstance(error, OSError) else None
         raise AuditError(
-            f"{path} cannot be written ({error.strerror or error}); choose another output folder "
+            f"{path} cannot be written ({why or _first_line(error)}); choose another output folder "
             "or make room there"
         ) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file or folder so that it can be made again; returns the new path."""
+    number = 1
+    while (aside := path.with_suffix(f".damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _first_line(error: BaseException) -> str:
+    """What torch and safetensors say of a disk that is full."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -13,7 +13,7 @@ from typing import Any
 
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
-from fa_audit.study.files import write_atomically
+from fa_audit.study.files import set_aside, write_atomically
 
 FORMAT = 1
 
@@ -97,12 +97,7 @@ class Ledger:
 
     def set_aside(self, id: str, seed: int, hash: str) -> Path:
         """Rename a damaged file so that its cell can run again; returns the new path."""
-        path = self.path(id, seed, hash)
-        number = 1
-        while (aside := path.with_suffix(f".damaged-{number}")).exists():
-            number += 1
-        path.rename(aside)
-        return aside
+        return set_aside(self.path(id, seed, hash))
 
 
 def read_record(path: Path) -> Record:
@@ -124,7 +119,7 @@ def read_record(path: Path) -> Record:
         record = Record(**content, digest=digest)
         intact = content_hash(content) == digest
         consistent = content_hash(record.configuration) == record.hash
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DamagedRecordError(
             f"{path} is not a whole ledger file; run the study again to make it anew"
         ) from error

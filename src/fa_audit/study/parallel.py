@@ -3,10 +3,13 @@
 import multiprocessing
 import os
 import queue
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,7 +26,7 @@ from fa_audit.study.process import end_with_parent, prepare_process
 from fa_audit.study.provenance import running_code
 from fa_audit.study.run import Progress, epochs_of, open_cells, work
 from fa_audit.study.spec import Study
-from fa_audit.training.trainer import split_indices
+from fa_audit.training.trainer import require_trainable, split_indices
 
 # A worker reports its steps at most this often, in seconds.
 REPORT_EVERY = 0.5
@@ -102,15 +105,16 @@ def run_study(study: Study, execution: Execution) -> None:
         "[{elapsed} < {remaining}, {rate_fmt}]",
     )
     try:
-        for worker in workers:
-            worker.start()
+        with _interrupts_ignored():  # as the workers do from birth; the parent ends them
+            _start(workers)
         with bar:
             _follow(workers, reports, bar, total)
     finally:
         for worker in workers:
             if worker.is_alive():
                 worker.terminate()
-            worker.join()
+            if worker.pid is not None:
+                worker.join()
     left = open_cells(study, output)
     if left:
         codes = ", ".join(str(worker.exitcode) for worker in workers)
@@ -120,11 +124,37 @@ def run_study(study: Study, execution: Execution) -> None:
         )
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment, where signals can be dealt with at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _start(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        try:
+            worker.start()
+        except OSError as error:
+            raise AuditError(
+                f"of {len(workers)} workers not all can be started ({error.strerror}); use fewer "
+                "with --workers"
+            ) from error
+
+
 def _check(study: Study, execution: Execution) -> None:
-    """Let what the data cannot satisfy fail here, once and at once, and not in every worker."""
+    """Let what cannot be run fail here, once and at once, and not when its turn comes."""
     dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
     for by_seed in study.configurations.values():
-        split_indices(next(iter(by_seed.values())), dataset)
+        run = next(iter(by_seed.values()))
+        split_indices(run, dataset)
+        require_trainable(run, dataset)
     require_channels(study, dataset)
 
 

@@ -17,16 +17,18 @@ from typing import Any, Self
 
 import torch
 from filelock import BaseFileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fa_audit.data import Dataset
+from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
 from fa_audit.study.agreement import agreement
 from fa_audit.study.cells import Cell, ChannelCell, ComparisonCell, CostCell, RunCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.costs import cost_measurements
-from fa_audit.study.files import write_atomically
+from fa_audit.study.files import set_aside, write_atomically
 from fa_audit.study.inspections import channel_measurements
 from fa_audit.study.ledger import Record
 from fa_audit.study.output import OutputFolder
@@ -228,8 +230,12 @@ class _Going:
     ) -> Self:
         """Begin, or go on from a checkpoint where there is a whole one."""
         start = time.monotonic()
-        trainer = Trainer(cell.run, dataset, device)
-        before = _resume(trainer, output.checkpoint(cell), progress)
+        trainer, before = Trainer(cell.run, dataset, device), 0.0
+        try:
+            before = _resume(trainer, output.checkpoint(cell), progress)
+        except BrokenStateError as error:
+            progress.say(str(error))
+            trainer = Trainer(cell.run, dataset, device)
         return cls(cell, trainer, before + time.monotonic() - start)
 
 
@@ -279,22 +285,43 @@ def _resume(trainer: Trainer, checkpoint: Path, progress: Progress) -> float:
         return 0.0
     try:
         state = torch.load(checkpoint, weights_only=True, map_location=trainer.device)
+        seconds = float(state["seconds"])
+        trainer.load_state_dict(state)
     except Exception as error:  # torch.load promises no particular exception for a broken file
-        progress.say(f"{checkpoint} cannot be read ({type(error).__name__}); its run starts over.")
-        return 0.0
-    trainer.load_state_dict(state)
+        aside = set_aside(checkpoint)
+        raise BrokenStateError(
+            f"{checkpoint} cannot be gone on from ({type(error).__name__}); it is now "
+            f"{aside.name}, and the run starts over."
+        ) from error
     progress.advance(trainer.epoch)
-    return float(state["seconds"])
+    return seconds
+
+
+class BrokenStateError(Exception):
+    """A state that a run cannot go on from; the trainer may be half changed."""
 
 
 def load_weights(path: Path, checkpoint: str) -> dict[str, Tensor]:
-    """A run's weights at "best-validation" or "last"."""
+    """A run's weights at "best-validation" or "last".
+
+    Raises:
+        AuditError: The file is damaged, and has been set aside.
+    """
     prefix = f"{checkpoint}/"
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in load_file(path).items()
-        if name.startswith(prefix)
-    }
+    try:
+        found = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in load_file(path).items()
+            if name.startswith(prefix)
+        }
+    except (OSError, SafetensorError):
+        found = {}
+    if not found:
+        raise AuditError(
+            f"{path} holds no weights that can be read; it is now {set_aside(path).name}, and the "
+            "same command trains its run again"
+        )
+    return found
 
 
 def _compare(

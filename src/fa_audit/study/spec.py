@@ -224,10 +224,10 @@ def load_study(path: Path, seeds: int | None = None) -> Study:
     """
     file = path / "study.toml" if path.is_dir() else path
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise AuditError(f"there is no study at {file}; name a folder with a study.toml") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AuditError(f"{file} cannot be read as TOML: {error}") from error
     try:
         return _parse(content, seeds)
