@@ -1,9 +1,11 @@
 """The command `fa-audit`: thin, each subcommand a few calls of the library."""
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,9 +73,13 @@ operations that make them; forward, sent and weight gradient in multiply-adds pe
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):  # such as one that knows no minus sign
+            output.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
         return code
     except AuditError as error:
         print(f"fa-audit: {error}", file=sys.stderr)
@@ -82,9 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("fa-audit: stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, e.g. `fa-audit judge … | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hang_up()
         return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(f"fa-audit: the system says of{where or ' its output'}: {error}", file=sys.stderr)
+        return MISTAKE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -309,6 +318,7 @@ def _judge(options: argparse.Namespace) -> int:
         compare_verdicts,
         judge,
         load_claims,
+        read_verdicts,
         verdict_table,
         verdicts_to_json,
     )
@@ -316,8 +326,7 @@ def _judge(options: argparse.Namespace) -> int:
     from fa_audit.study.files import write_atomically
     from fa_audit.study.spec import load_study
 
-    folder = _folder(options.study)
-    out = options.out or folder
+    folder, out = _folder(options.study), _output_folder(options)
     study = load_study(options.study)
     claims = load_claims(folder / "claims.toml")
     if options.headlines and not claims.headlines:
@@ -327,25 +336,54 @@ def _judge(options: argparse.Namespace) -> int:
         )
     evidence = gather(study, out)
     verdicts = judge(claims, evidence)
-    shown = claims.headlines if options.headlines else None
-    print(verdict_table(verdicts, evidence, shown, markdown=options.markdown))
-    if options.reasons:
-        for verdict in verdicts:
-            if shown is None or verdict.claim in shown:
-                print(f"\n{verdict.claim}: {verdict.word}. {verdict.reason}")
     file = out / "verdicts.json"
     if options.record:
         text = verdicts_to_json(verdicts)
         write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
-        return 0
+    recorded = read_verdicts(file)
+    changes = [] if recorded is None else compare_verdicts(recorded, verdicts)
+    # All that counts is done by now: whoever reads the table may leave.
+    with _reader_may_leave():
+        shown = claims.headlines if options.headlines else None
+        print(verdict_table(verdicts, evidence, shown, markdown=options.markdown))
+        if options.reasons:
+            for verdict in verdicts:
+                if shown is None or verdict.claim in shown:
+                    print(f"\n{verdict.claim}: {verdict.word}. {verdict.reason}")
     # What is not the table goes to stderr, so that a table can be redirected into a page.
-    if not file.exists():
+    if recorded is None:
         print(f"No verdicts are recorded in {file}; --record writes them.", file=sys.stderr)
-        return 0
-    changes = compare_verdicts(file.read_text(encoding="utf-8"), verdicts)
     for change in changes:
         print(f"differs from {file.name}: {change}", file=sys.stderr)
     return 1 if changes else 0
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Print to a reader that may stop reading, as `head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _hang_up()
+
+
+def _hang_up() -> None:
+    """Let what is still to be printed, also when Python ends, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _output_folder(options: argparse.Namespace) -> Path:
+    """Where the ledger to be judged is: beside study.toml, or in --out, which must have one."""
+    if options.out is None:
+        return _folder(options.study)
+    if not (options.out / "ledger").is_dir():
+        raise AuditError(
+            f"--out {options.out} holds no folder called ledger; name a folder that fa-audit run "
+            "wrote to"
+        )
+    out: Path = options.out
+    return out
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -396,7 +434,7 @@ def _associate(options: argparse.Namespace) -> int:
             f"--reference {options.reference}: there is no such configuration; "
             f"{suggest(options.reference, study.configurations)}"
         )
-    evidence = gather(study, options.out or _folder(options.study))
+    evidence = gather(study, _output_folder(options))
     associations = associate(evidence, options.reference)
     if options.csv:
         print(to_csv(associations.paired.runs), end="")

@@ -22,7 +22,6 @@ def record(
     measurement = {
         "estimator": "invented",
         "n": 10_000,
-        "unit": "%",
         "values": dict(values),
         "undefined": dict(undefined or {}),
     }
@@ -45,7 +44,7 @@ def measured_record(measures: Mapping[str, Mapping[str, float]], name: str = "r"
     """A record of several measures, each with its values by place."""
     one = record({}, name=name)
     measurements = {
-        measure: {"estimator": "invented", "n": 1, "unit": "1", "values": dict(values)}
+        measure: {"estimator": "invented", "n": 1, "values": dict(values)}
         for measure, values in measures.items()
     }
     return replace(one, measurements=measurements)

@@ -590,3 +590,23 @@ def test_verdicts_come_in_the_order_of_the_claims(tmp_path: Path) -> None:
     tables = [table("value", id=name) for name in ("z", "a", "m")]
     found = judge(load_claims(write_claims(tmp_path, *tables)), evidence({"bp": NEAR_75}))
     assert [one.claim for one in found] == ["z", "a", "m"]
+
+
+@pytest.mark.parametrize("unit", ["fraction", "degrees", "percent", "1"])
+def test_a_claim_in_another_unit_than_its_records_is_refused(tmp_path: Path, unit: str) -> None:
+    found = evidence({"bp": [75.1, 75.4, 74.9]})
+    for one in found.records["bp"].values():
+        one.measurements["test_accuracy"]["unit"] = "%"
+    claim = table("value", unit=unit, published=0.75, margin=0.05)
+    with pytest.raises(AuditError, match=rf"its unit is '{unit}', and 'test_accuracy' is recorded"):
+        verdict(tmp_path, claim, found)
+
+
+def test_a_part_of_one_may_be_called_what_it_is(tmp_path: Path) -> None:
+    found = evidence({"bp": [0.1, 0.2, 0.3]})
+    for one in found.records["bp"].values():
+        one.measurements["test_accuracy"]["unit"] = "1"
+    for unit in ("1", "fraction", "× BP", "of white"):
+        assert verdict(tmp_path, table("range", unit=unit, low=0, high=1), found).n == 3
+    with pytest.raises(AuditError, match="its unit is 'degrees'"):
+        verdict(tmp_path, table("range", unit="degrees", low=0, high=1), found)

@@ -144,3 +144,42 @@ def test_claims_that_come_and_go_are_changes(tmp_path: Path) -> None:
 def test_damaged_recorded_verdicts_are_refused(text: str) -> None:
     with pytest.raises(AuditError, match="recorded verdicts are damaged"):
         compare_verdicts(text, [])
+
+
+def test_whatever_is_edited_in_the_recorded_verdicts_is_named(tmp_path: Path) -> None:
+    found = four_verdicts(tmp_path, evidence(NUMBERS))
+    content = json.loads(verdicts_to_json(found))
+    row = next(row for row in content["verdicts"] if row["claim"] == "z-value")
+    row |= {"published": 99.9, "n": 77, "interval": [1.0, 2.0], "reason": "all fine"}
+    (change,) = compare_verdicts(json.dumps(content), found)
+    assert change.claim == "z-value"
+    assert change.causes == (
+        "recorded interval, n, published, reason would not follow from claims and ledger",
+    )
+
+
+def test_another_last_digit_is_no_difference(tmp_path: Path) -> None:
+    found = four_verdicts(tmp_path, evidence(NUMBERS))
+    content = json.loads(verdicts_to_json(found))
+    row = next(row for row in content["verdicts"] if row["claim"] == "z-value")
+    row["interval"][0] *= 1 + 1e-5
+    assert compare_verdicts(json.dumps(content), found) == []
+    row["interval"][0] *= 1 + 1e-4
+    assert len(compare_verdicts(json.dumps(content), found)) == 1
+
+
+def test_two_verdicts_on_one_claim_are_damage(tmp_path: Path) -> None:
+    found = four_verdicts(tmp_path, evidence(NUMBERS))
+    content = json.loads(verdicts_to_json(found))
+    content["verdicts"].insert(0, content["verdicts"][0] | {"word": "not reproduced"})
+    with pytest.raises(AuditError, match="one row for each claim"):
+        compare_verdicts(json.dumps(content), found)
+
+
+@pytest.mark.parametrize("estimate", ["75 %", [1], True])
+def test_an_estimate_that_is_no_number_is_damage(tmp_path: Path, estimate: object) -> None:
+    found = four_verdicts(tmp_path, evidence(NUMBERS))
+    content = json.loads(verdicts_to_json(found))
+    content["verdicts"][0]["estimate"] = estimate
+    with pytest.raises(AuditError, match="recorded verdicts are damaged"):
+        compare_verdicts(json.dumps(content), found)

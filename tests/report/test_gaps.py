@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fa_audit.audit import Word
-from fa_audit.report import Report, make_report
+from fa_audit.errors import AuditError
+from fa_audit.report import Report, make_report, write_report
 from fa_audit.report.flags import flag_sentences
 from fa_audit.report.material import Missing
 from fa_audit.report.page import all_figures, report_page
@@ -116,3 +117,14 @@ def test_a_stand_in_says_so_before_anything_else(tmp_path: Path) -> None:
     assert "<title>STAND-IN: An invented study: audit</title>" in page
     assert page.index("Stand-in data.") < page.index("<h1>")
     assert "say nothing about any paper" in page
+
+
+@pytest.mark.parametrize("content", [b"<html>my homepage</html>", b"\xff\xfe"])
+def test_a_page_that_is_no_report_is_not_written_over(tmp_path: Path, content: bytes) -> None:
+    write_study(tmp_path, *ONE_SEED)
+    page = tmp_path / "report" / "index.html"
+    page.parent.mkdir()
+    page.write_bytes(content)
+    with pytest.raises(AuditError, match=r"index\.html is no report; name another folder"):
+        write_report(make_report(tmp_path), page.parent)
+    assert page.read_bytes() == content

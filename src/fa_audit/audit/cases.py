@@ -154,12 +154,26 @@ def _check_place(claim: MeasuredClaim, by_term: Mapping[str, SeedSample], file: 
                 f"{file}, claim {claim.id!r}: {measure!r} is not measured of "
                 f"{sample.subject!r}; {suggest(measure, measures)}"
             )
+        for unit in {one.measurements.get(measure, {}).get("unit") for one in records}:
+            if unit is not None and not _same_unit(claim.unit, unit):
+                raise AuditError(
+                    f"{file}, claim {claim.id!r}: its unit is {claim.unit!r}, and {measure!r} is "
+                    f"recorded in {unit!r}; give the numbers of the claim in that unit"
+                )
         known = {at for one in records for at in places(one, measure)}
         if known and at not in known:
             raise AuditError(
                 f"{file}, claim {claim.id!r}: {measure!r} of {sample.subject!r} is not "
                 f"measured at {at!r}; {suggest(at, known)}"
             )
+
+
+UNITS = ("%", "degrees", "epochs", "images", "nats")
+"""What a number without a unit cannot be called. Otherwise a claim may say what it is a part of."""
+
+
+def _same_unit(claimed: str, recorded: str) -> bool:
+    return claimed == recorded or (recorded == "1" and claimed not in UNITS)
 
 
 def _obstacle(

@@ -52,10 +52,10 @@ def load_claims(path: Path | str) -> Claims:
     """
     file = str(path)
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise AuditError(f"{file} cannot be read ({error.strerror}); check the path.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise AuditError(f"{file} is not valid TOML ({error}); mend it there.") from error
 
     header = {"paper", "source", "data"}

@@ -1,8 +1,11 @@
 """Recording: verdicts as JSON, and what differs between those recorded and those derived now."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fa_audit.audit.verdict import Verdict
@@ -38,7 +41,7 @@ class Change:
     recorded_estimate: float | None
     derived_estimate: float | None
     causes: tuple[str, ...]
-    """What is no longer as it was: the claim itself, or records behind it."""
+    """What is no longer as it was: the claim itself, records behind it, or what was recorded."""
 
     def __str__(self) -> str:
         def side(word: str | None, estimate: float | None) -> str:
@@ -58,37 +61,76 @@ def compare_verdicts(recorded: str, derived: Sequence[Verdict]) -> list[Change]:
         derived: Verdicts derived from the ledger as it is.
 
     Returns:
-        One change for each claim that differs, or whose verdict, estimate or records do, sorted by
-        claim.
+        One change for each claim of which anything differs, sorted by claim.
 
     Raises:
         AuditError: The recorded text is damaged.
     """
     try:
-        old = {row["claim"]: _essence(row) for row in json.loads(recorded)["verdicts"]}
-    except (ValueError, KeyError, TypeError) as error:
+        rows = json.loads(recorded)["verdicts"]
+        old = {row["claim"]: (_essence(row), row) for row in rows}
+        whole = len(old) == len(rows) and all(isinstance(claim, str) for claim in old)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
         raise AuditError(
-            f"The recorded verdicts are damaged ({error!r}); restore the file, or judge again and "
-            "record the result."
-        ) from error
-    new = {row["claim"]: _essence(row) for row in json.loads(verdicts_to_json(derived))["verdicts"]}
-    changes = []
+            "The recorded verdicts are damaged: they are not what judge --record writes, one row "
+            "for each claim; restore the file, or judge again and record the result."
+        )
+    new = {
+        row["claim"]: (_essence(row), row)
+        for row in json.loads(verdicts_to_json(derived))["verdicts"]
+    }
+    changes, edited = [], []
     for claim in sorted({*old, *new}):
-        before, after = old.get(claim, _NOTHING), new.get(claim, _NOTHING)
+        (before, row), (after, now) = old.get(claim, _NOTHING), new.get(claim, _NOTHING)
+        change = partial(Change, claim, before.word, after.word, before.estimate, after.estimate)
         if before != after:
             altered = before.definition and after.definition not in (None, before.definition)
-            causes = (
-                *(["the claim itself was altered"] if altered else []),
-                *_moves(before.digests, after.digests),
+            causes = ["the claim itself was altered"] if altered else []
+            changes.append(change((*causes, *_moves(before.digests, after.digests))))
+        elif keys := [key for key in sorted({*row, *now}) if not _same(row.get(key), now.get(key))]:
+            edited.append(
+                change((f"recorded {', '.join(keys)} would not follow from claims and ledger",))
             )
-            changes.append(
-                Change(claim, before.word, after.word, before.estimate, after.estimate, causes)
-            )
-    return changes
+    # A claim of a family moves the adjusted p-values of the others: then these tell nothing more.
+    return changes or edited
+
+
+ROUNDING = 1.1e-5
+"""What two roundings to six digits may differ by: another SciPy may end on another last digit."""
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, numbers up to rounding."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def read_verdicts(path: Path) -> str | None:
+    """What was recorded there; None where nothing was.
+
+    Raises:
+        AuditError: It cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise AuditError(
+            f"{path} cannot be read ({why}); restore it, or remove it and judge with --record"
+        ) from error
 
 
 class _Essence(NamedTuple):
-    """What must stay the same of a verdict."""
+    """What a change of a verdict is told by."""
 
     word: str | None
     estimate: float | None
@@ -97,12 +139,15 @@ class _Essence(NamedTuple):
     """Record → its digest."""
 
 
-_NOTHING = _Essence(None, None, None, {})
+_NOTHING: tuple[_Essence, Mapping[str, Any]] = (_Essence(None, None, None, {}), {})
 
 
 def _essence(row: Mapping[str, Any]) -> _Essence:
     digests = {f"{one['subject']} seed {one['seed']}": one["digest"] for one in row["records"]}
-    return _Essence(row["word"], row["estimate"], row["definition"], digests)
+    word, estimate = row["word"], row["estimate"]
+    if not (isinstance(word, str) and (estimate is None or type(estimate) in (int, float))):
+        raise TypeError("no verdict")
+    return _Essence(word, estimate, row["definition"], digests)
 
 
 def _moves(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

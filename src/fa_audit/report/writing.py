@@ -7,7 +7,14 @@ from html import unescape
 from itertools import chain
 from pathlib import Path
 
-from fa_audit.audit import Change, compare_verdicts, judge, load_claims, verdict_table
+from fa_audit.audit import (
+    Change,
+    compare_verdicts,
+    judge,
+    load_claims,
+    read_verdicts,
+    verdict_table,
+)
 from fa_audit.audit.gather import gather
 from fa_audit.audit.paired_runs import to_csv
 from fa_audit.data import load_dataset
@@ -78,12 +85,8 @@ def make_report(
     shown = any(evidence.records[id] for id in declared.inspections)
     pictures = _pictures(declared, data) if shown else None
     material = Material(declared, claims, evidence, judge(claims, evidence), pictures)
-    recorded = source / "verdicts.json"
-    changes = (
-        compare_verdicts(recorded.read_text(encoding="utf-8"), material.verdicts)
-        if recorded.exists()
-        else []
-    )
+    recorded = read_verdicts(source / "verdicts.json")
+    changes = [] if recorded is None else compare_verdicts(recorded, material.verdicts)
     commands = commands or (
         f"fa-audit run {study} --data DIR --out OUT   # images to ledger; DIR holds CIFAR-10",
         f"fa-audit judge {study}                      # ledger to verdicts",
@@ -186,12 +189,11 @@ def _require_own(page: Path, study: str) -> None:
     """Refuse to write over a page of something else."""
     if not page.is_file():
         return
-    found = re.search(rf'<meta name="{MARK}" content="([^"]*)">', page.read_text(encoding="utf-8"))
-    if found is not None and found[1] != escape(study):
-        raise AuditError(
-            f"{page} is the report of {_named(unescape(found[1]))}; name another folder with "
-            "--out, or remove it"
-        )
+    text = page.read_text(encoding="utf-8", errors="replace")
+    found = re.search(rf'<meta name="{MARK}" content="([^"]*)">', text)
+    if found is None or found[1] != escape(study):
+        what = "no report" if found is None else f"the report of {_named(unescape(found[1]))}"
+        raise AuditError(f"{page} is {what}; name another folder with --out, or remove it")
 
 
 def _named(mark: str) -> str:
