@@ -125,7 +125,9 @@ def test_markup_in_claims_settings_and_notes_shows_as_text(page: Page) -> None:
 
 def test_every_picture_says_in_numbers_what_it_shows(page: Page) -> None:
     pictures = [svg for svg in page.all("svg") if svg.get("role") == "img"]
-    assert len(pictures) == len(page.all("svg"))
+    letters = [svg for svg in page.all("svg") if svg.get("aria-hidden") == "true"]
+    assert len(pictures) + len(letters) == len(page.all("svg"))
+    assert [svg["class"] for svg in letters] == ["glyphs"]
     for picture in pictures:
         assert re.search(r"\d", str(picture["aria-label"])), picture
 
