@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fa_audit.audit import Change, Claims, compare_verdicts, judge, load_claims
+from fa_audit.audit import (
+    Change,
+    Claims,
+    Evidence,
+    compare_records,
+    compare_verdicts,
+    judge,
+    load_claims,
+)
 from fa_audit.audit.gather import gather
 from fa_audit.study.spec import load_study
 
@@ -23,12 +31,19 @@ def claims(study: str) -> Claims:
 
 
 @cache
+def evidence(study: str) -> Evidence:
+    return gather(load_study(ROOT / study), ROOT / study)
+
+
+def recorded(study: str) -> str:
+    return (ROOT / study / "verdicts.json").read_text(encoding="utf-8")
+
+
+@cache
 def changes(study: str) -> dict[str, Change]:
     """What differs between the verdicts derived now and those recorded, by claim."""
-    folder = ROOT / study
-    verdicts = judge(claims(study), gather(load_study(folder), folder))
-    recorded = (folder / "verdicts.json").read_text(encoding="utf-8")
-    return {change.claim: change for change in compare_verdicts(recorded, verdicts)}
+    verdicts = judge(claims(study), evidence(study))
+    return {change.claim: change for change in compare_verdicts(recorded(study), verdicts)}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +56,11 @@ def test_the_verdict_is_the_recorded_one(study: str, claim: str) -> None:
 @every_study
 def test_no_verdict_is_recorded_of_a_claim_that_is_gone(study: str) -> None:
     assert changes(study).keys() <= {claim.id for claim in claims(study).claims}
+
+
+@every_study
+def test_the_records_are_those_there_were(study: str) -> None:
+    assert compare_records(recorded(study), evidence(study).records) == []
 
 
 @every_study

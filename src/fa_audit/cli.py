@@ -44,7 +44,8 @@ folder has a record of a cell too, the end says whether its numbers came out aga
 JUDGE_HELP = """\
 Derives every verdict from the study's claims.toml and the ledger; nothing is trained, so neither
 data nor a GPU is needed. Compares all of them with verdicts.json, where that is recorded, and ends
-with exit code 1 if any verdict, estimate or record behind it differs, shown or not."""
+with exit code 1 if any verdict or estimate differs, shown or not, or any record of the study,
+whether a claim rests on it or not."""
 
 REPORT_HELP = """\
 Derives every verdict as `judge` does and writes DIR/report/index.html, one page that needs neither
@@ -315,6 +316,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _judge(options: argparse.Namespace) -> int:
     from fa_audit.audit import (
+        compare_records,
         compare_verdicts,
         judge,
         load_claims,
@@ -338,10 +340,13 @@ def _judge(options: argparse.Namespace) -> int:
     verdicts = judge(claims, evidence)
     file = out / "verdicts.json"
     if options.record:
-        text = verdicts_to_json(verdicts)
+        text = verdicts_to_json(verdicts, evidence.records)
         write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
     recorded = read_verdicts(file)
-    changes = [] if recorded is None else compare_verdicts(recorded, verdicts)
+    changes: list[str] = []
+    if recorded is not None:
+        changes = [f"{move}." for move in compare_records(recorded, evidence.records)]
+        changes += map(str, compare_verdicts(recorded, verdicts))
     # All that counts is done by now: whoever reads the table may leave.
     with _reader_may_leave():
         shown = claims.headlines if options.headlines else None

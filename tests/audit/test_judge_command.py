@@ -49,12 +49,24 @@ def test_headlines_are_shown_and_all_claims_are_compared(
     next((out / "ledger").glob("untrained~bp-s0-*.json")).unlink()
     assert main(command) == 1
     again = capsys.readouterr()
-    missing = [
-        line for line in again.err.splitlines() if "record untrained~bp seed 0 is missing" in line
-    ]
+    first, *others = again.err.splitlines()
+    assert first == "differs from verdicts.json: record untrained~bp seed 0 is missing."
+    missing = [line for line in others if "record untrained~bp seed 0 is missing" in line]
     concerned = [claim for claim in CLAIMS.claims if "untrained~bp" in claim.subjects]
-    assert len(missing) == len(again.err.splitlines()) == len(concerned) > 10
+    assert len(missing) == len(others) == len(concerned) > 10
     assert again.out.splitlines()[:below] == shown.splitlines()[:below]
+
+
+def test_a_record_that_no_claim_rests_on_is_missed_too(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "fa_random~bp.other-seed"
+    assert not any(name in claim.subjects for claim in CLAIMS.claims)
+    next((out / "ledger").glob(f"{name}-s0-*.json")).unlink()
+    capsys.readouterr()
+    assert main(["judge", str(STUDY), "--out", str(out)]) == 1
+    said = f"differs from verdicts.json: record {name} seed 0 is missing.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_verdicts_that_are_not_recorded_are_said_to_be_so_beside_the_table(

@@ -10,6 +10,7 @@ from audit.invented import evidence, four_verdicts, table, verdict
 from fa_audit.audit import (
     Evidence,
     Record,
+    compare_records,
     compare_verdicts,
     verdicts_to_json,
 )
@@ -35,7 +36,7 @@ def test_json_is_sorted_rounded_and_the_same_whatever_the_order(tmp_path: Path) 
     assert text == verdicts_to_json(found[::-1])
     assert text.endswith("}\n")
     content = json.loads(text)
-    assert list(content) == ["verdicts"]
+    assert list(content) == ["records", "verdicts"]
     assert [row["claim"] for row in content["verdicts"]] == ["open", "order", "source", "z-value"]
     assert all(list(row) == sorted(row) for row in content["verdicts"])
 
@@ -140,10 +141,38 @@ def test_claims_that_come_and_go_are_changes(tmp_path: Path) -> None:
     assert [(one.claim, one.recorded) for one in new] == [("open", None)]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"verdicts": [{"claim": "a"}]}', "[1]"])
+def test_a_record_that_no_claim_rests_on_is_watched_too(tmp_path: Path) -> None:
+    whole = evidence({**NUMBERS, "spare": [1.0, 2.0, 3.0, 4.0]})
+    spare = whole.records["spare"][2]
+    verdicts = four_verdicts(tmp_path, whole)
+    text = verdicts_to_json(verdicts, whole.records)
+    assert json.loads(text)["records"]["spare seed 2"] == spare.digest
+    assert compare_records(text, whole.records) == []
+
+    part = changed(whole, "spare", 2, None)
+    assert compare_verdicts(text, four_verdicts(tmp_path, part)) == []
+    assert compare_records(text, part.records) == ["record spare seed 2 is missing"]
+
+    altered = changed(whole, "spare", 2, replace(spare, digest="another"))
+    assert compare_records(text, altered.records) == ["record spare seed 2 has changed"]
+    text = verdicts_to_json(verdicts, part.records)
+    assert compare_records(text, whole.records) == ["record spare seed 2 is new"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", "[1]", '{"records": {}}', '{"verdicts": []}'),
+        '{"records": {}, "verdicts": [{"claim": "a"}]}',
+        '{"records": [], "verdicts": []}',
+        '{"records": {"bp seed 0": 1}, "verdicts": []}',
+    ],
+)
 def test_damaged_recorded_verdicts_are_refused(text: str) -> None:
     with pytest.raises(AuditError, match="recorded verdicts are damaged"):
         compare_verdicts(text, [])
+    with pytest.raises(AuditError, match="recorded verdicts are damaged"):
+        compare_records(text, {})
 
 
 def test_whatever_is_edited_in_the_recorded_verdicts_is_named(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_same_ledger_gives_the_same_bytes(single: Report, page: str) -> None
 
 def test_verdicts_other_than_those_recorded_are_named(tmp_path: Path) -> None:
     write_study(tmp_path, *ONE_SEED)
-    (tmp_path / "verdicts.json").write_text('{"verdicts": []}', encoding="utf-8")
+    (tmp_path / "verdicts.json").write_text('{"records": {}, "verdicts": []}', encoding="utf-8")
     report = make_report(tmp_path)
     sentences = list(flag_sentences(report.material, report.changes))
     assert sentences[-1].startswith("19 verdicts differ from those recorded in verdicts.json: ")

@@ -11,12 +11,24 @@ from typing import Any, NamedTuple
 from fa_audit.audit.verdict import Verdict
 from fa_audit.audit.wording import listed
 from fa_audit.errors import AuditError
+from fa_audit.study.ledger import Record
+
+Records = Mapping[str, Mapping[int, Record]]
+"""Configuration or comparison id → seed → record, as `Evidence` has them."""
+
+_NO_RECORDS: Records = {}
 
 
-def verdicts_to_json(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts as text that is the same whenever they are: sorted, six significant digits."""
+def verdicts_to_json(verdicts: Sequence[Verdict], records: Records = _NO_RECORDS) -> str:
+    """Verdicts as text that is the same whenever they are: sorted, six significant digits.
+
+    Args:
+        verdicts: One for each claim.
+        records: All of the study, whose digests are kept beside the verdicts: so a record that no
+            claim rests on cannot go or change unnoticed either.
+    """
     rows = [_rounded(asdict(verdict)) for verdict in sorted(verdicts, key=lambda one: one.claim)]
-    content = {"verdicts": rows}
+    content = {"records": _digests(records), "verdicts": rows}
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -28,6 +40,18 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_rounded(entry) for entry in value]
     return value
+
+
+def _digests(records: Records) -> dict[str, str]:
+    return {
+        _record_name(subject, seed): record.digest
+        for subject, by_seed in records.items()
+        for seed, record in by_seed.items()
+    }
+
+
+def _record_name(subject: str, seed: int) -> str:
+    return f"{subject} seed {seed}"
 
 
 @dataclass(frozen=True)
@@ -66,17 +90,7 @@ def compare_verdicts(recorded: str, derived: Sequence[Verdict]) -> list[Change]:
     Raises:
         AuditError: The recorded text is damaged.
     """
-    try:
-        rows = json.loads(recorded)["verdicts"]
-        old = {row["claim"]: (_essence(row), row) for row in rows}
-        whole = len(old) == len(rows) and all(isinstance(claim, str) for claim in old)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
-        raise AuditError(
-            "The recorded verdicts are damaged: they are not what judge --record writes, one row "
-            "for each claim; restore the file, or judge again and record the result."
-        )
+    old, _ = _read(recorded)
     new = {
         row["claim"]: (_essence(row), row)
         for row in json.loads(verdicts_to_json(derived))["verdicts"]
@@ -95,6 +109,42 @@ def compare_verdicts(recorded: str, derived: Sequence[Verdict]) -> list[Change]:
             )
     # A claim of a family moves the adjusted p-values of the others: then these tell nothing more.
     return changes or edited
+
+
+def compare_records(recorded: str, records: Records) -> list[str]:
+    """Which records of a study went, came or changed since its verdicts were recorded.
+
+    Args:
+        recorded: Text written by `verdicts_to_json`.
+        records: All that the study has now.
+
+    Returns:
+        One clause for each, sorted by record: "record bp seed 1 is missing".
+
+    Raises:
+        AuditError: The recorded text is damaged.
+    """
+    _, digests = _read(recorded)
+    return _moves(digests, _digests(records))
+
+
+def _read(recorded: str) -> tuple[dict[str, tuple["_Essence", Mapping[str, Any]]], dict[str, str]]:
+    """The recorded verdicts by claim, and the digests of all records there were."""
+    try:
+        content = json.loads(recorded)
+        rows, digests = content["verdicts"], content["records"]
+        found = {row["claim"]: (_essence(row), row) for row in rows}
+        whole = len(found) == len(rows) and all(isinstance(claim, str) for claim in found)
+        whole = whole and all(isinstance(digest, str) for digest in digests.values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise AuditError(
+            "The recorded verdicts are damaged: they are not what judge --record writes, one row "
+            "for each claim and one digest for each record; restore the file, or judge again and "
+            "record the result."
+        )
+    return found, digests
 
 
 ROUNDING = 1.1e-5
@@ -143,7 +193,7 @@ _NOTHING: tuple[_Essence, Mapping[str, Any]] = (_Essence(None, None, None, {}), 
 
 
 def _essence(row: Mapping[str, Any]) -> _Essence:
-    digests = {f"{one['subject']} seed {one['seed']}": one["digest"] for one in row["records"]}
+    digests = {_record_name(one["subject"], one["seed"]): one["digest"] for one in row["records"]}
     word, estimate = row["word"], row["estimate"]
     if not (isinstance(word, str) and (estimate is None or type(estimate) in (int, float))):
         raise TypeError("no verdict")
