@@ -307,7 +307,10 @@ def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_help_comes_without_importing_torch() -> None:
-    code = "import sys; from fa_audit import cli; cli._parser(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from fa_audit.cli import build_parser; build_parser(); "
+        "assert 'torch' not in sys.modules"
+    )
     environment = {**os.environ, "PYTHONPATH": str(QUICK.parents[1])}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
@@ -316,8 +319,8 @@ def test_quick_runs_judges_and_says_where(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr("fa_audit.cli._train", _recorder(calls, "train"))
-    monkeypatch.setattr("fa_audit.cli._judge", _recorder(calls, "judge"))
+    monkeypatch.setattr("fa_audit.cli.studies.train", _recorder(calls, "train"))
+    monkeypatch.setattr("fa_audit.cli.studies.judge_command", _recorder(calls, "judge"))
     assert main(["quick", "--out", str(tmp_path)]) == 0
     assert calls == ["train", "judge"]
     page = tmp_path / "report" / "index.html"

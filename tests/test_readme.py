@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fa_audit.audit import load_claims
-from fa_audit.cli import _parser, main
+from fa_audit.cli import build_parser, main
 from fa_audit.report.drawing import Figure
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_commands_parse(command: str) -> None:
     for part in command.split("&&"):
         words = shlex.split(part)
         if words[0] == "fa-audit":
-            assert callable(_parser().parse_args(words[1:]).command)
+            assert callable(build_parser().parse_args(words[1:]).command)
 
 
 def test_extras_and_paths_exist() -> None:
@@ -111,7 +111,7 @@ def test_the_figures_are_those_that_their_command_makes() -> None:
 
     block = r"<!-- figures: fa-audit (.*?) -->\n(.*?)<!-- end of figures -->"
     [(command, text)] = re.findall(block, README, re.DOTALL)
-    options = _parser().parse_args(shlex.split(command))
+    options = build_parser().parse_args(shlex.split(command))
     shown = [Path(path) for path in re.findall(r"!\[.*?\]\((.*?)\)", text)]
     assert shown == options.figure
     figures = chain(*all_figures(make_report(ROOT / options.studies[0]).material).values())
