@@ -110,7 +110,7 @@ def test_fa_at_a_tenth_of_the_rate_has_the_accuracy_told() -> None:
     at = ("test_accuracy", "best-validation")
     random, toeplitz = (mean_of(f"tuned-{rule}", *at) for rule in ("fa_random", "fa_toeplitz"))
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert f"have {random:.1f} and {toeplitz:.1f} % of the test images right after 20 epochs" in text
+    assert f"have {random:.1f} and {toeplitz:.1f} % of the test images right after 20" in text
 
 
 def test_published_similarities_stand_below_ours() -> None:

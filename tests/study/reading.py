@@ -8,7 +8,7 @@ from torch import Tensor
 from fa_audit.study.cells import Cell, RunCell
 from fa_audit.study.ledger import Record
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.run import load_weights
+from fa_audit.study.weights_file import load_weights
 from fa_audit.training.trainer import untrained_network
 from study.tiny import dataset
 
@@ -29,7 +29,7 @@ def centre(pixels: Tensor) -> Tensor:
 
 def predictions(run: RunCell, output: OutputFolder, checkpoint: str, images: Tensor) -> Tensor:
     """Predicted labels of the stored weights, one image at a time."""
-    weights = load_weights(output.weights(run), checkpoint)
+    weights = load_weights(output, run, checkpoint)
     network = untrained_network(run.run, dataset())
     network.load_state_dict(weights, strict=False)
     with torch.no_grad():

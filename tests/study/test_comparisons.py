@@ -17,8 +17,8 @@ from fa_audit.study.comparisons import (
     comparison_measurements,
 )
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.run import load_weights
 from fa_audit.study.spec import ComparisonSettings, Study
+from fa_audit.study.weights_file import load_weights
 from fa_audit.training.trainer import split_indices, untrained_network
 from fa_audit.training.weights import set_weights
 from study.reading import LAYERS, assert_complete, centre, nine_digits, record
@@ -61,7 +61,7 @@ def network(side: RunCell | UntrainedNetwork, output: OutputFolder) -> nn.Module
     if isinstance(side, UntrainedNetwork):
         return untrained_network(configuration(seed=side.seed), dataset())
     trained = untrained_network(side.run, dataset())
-    set_weights(trained, load_weights(output.weights(side), "best-validation"))
+    set_weights(trained, load_weights(output, side, "best-validation"))
     return trained
 
 
@@ -192,7 +192,7 @@ def test_a_cell_says_the_same_alone_and_in_company(controls: tuple[Study, Output
     study, output = controls
 
     def weights_of(run: RunCell) -> dict[str, Tensor]:
-        return load_weights(output.weights(run), "best-validation")
+        return load_weights(output, run, "best-validation")
 
     for cell in comparison_cells(study)[:3]:
         (alone,) = comparison_measurements([cell], dataset(), weights_of, DEVICE)
@@ -218,7 +218,7 @@ def test_a_subset_with_fewer_than_four_images_is_undefined_and_says_so(
     (found,) = comparison_measurements(
         [cell],
         dataset(),
-        lambda run: constant(load_weights(output.weights(run), "last"), labels[run.id]),
+        lambda run: constant(load_weights(output, run, "last"), labels[run.id]),
         DEVICE,
     )
     ones = int((comparison_images(cell.columns.data, dataset(), DEVICE)[1] == 1).sum())

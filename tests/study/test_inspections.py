@@ -16,9 +16,10 @@ from fa_audit.study import parallel
 from fa_audit.study.cells import ChannelCell, study_cells
 from fa_audit.study.inspections import channel_measurements, require_channels
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.run import load_weights, open_cells
+from fa_audit.study.run import open_cells
 from fa_audit.study.selection import select
 from fa_audit.study.spec import Study
+from fa_audit.study.weights_file import load_weights
 from fa_audit.training.trainer import untrained_network
 from fa_audit.training.weights import set_weights
 from oracles import metrics_twins as twins
@@ -62,7 +63,7 @@ def plain(cell: ChannelCell, output: OutputFolder) -> nn.Sequential:
     network = build_network("architecture1", 10, stream(cell.seed, "initialisation"))
     assert isinstance(network, nn.Sequential)
     for run in cell.runs:
-        set_weights(network, load_weights(output.weights(run), "best-validation"))
+        set_weights(network, load_weights(output, run, "best-validation"))
     return network
 
 
@@ -133,7 +134,7 @@ def test_with_its_rule_in_place_a_network_would_show_other_gradients(
     study, output = looked_at
     cell = channel_cells(study)[0]
     ruled = untrained_network(cell.runs[0].run, dataset())
-    set_weights(ruled, load_weights(output.weights(cell.runs[0]), "best-validation"))
+    set_weights(ruled, load_weights(output, cell.runs[0], "best-validation"))
     assert isinstance(ruled, nn.Sequential)
     images = centre(dataset().test.pixels)
     for layer in ("conv1", "conv2"):
@@ -149,7 +150,7 @@ def test_activations_that_overflow_are_undefined_and_say_why(
 ) -> None:
     study, output = looked_at
     cell = channel_cells(study)[0]
-    weights = load_weights(output.weights(cell.runs[0]), "last")
+    weights = load_weights(output, cell.runs[0], "last")
     weights["conv2.bias"][3] = float("inf")
     measurements, series = channel_measurements(cell, dataset(), lambda run: weights, CPU)
     assert set(measurements) == set(record(output, cell).measurements)

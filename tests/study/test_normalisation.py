@@ -11,8 +11,8 @@ from fa_audit.measure import compare, evaluate
 from fa_audit.study.cells import ChannelCell, study_cells
 from fa_audit.study.comparisons import bare_network, comparison_images
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.run import load_weights
 from fa_audit.study.spec import Study, load_study
+from fa_audit.study.weights_file import load_weights
 from fa_audit.training.trainer import untrained_network
 from study.reading import nine_digits, record
 from study.tiny import comparison_cells, dataset, do, edited, run_cells, write_study
@@ -57,7 +57,7 @@ def plain(id: str, mixed: tuple[Study, OutputFolder]) -> nn.Module:
     study, output = mixed
     cell = next(cell for cell in run_cells(study) if cell.id == id)
     network = bare_network(
-        cell, dataset(), lambda run: load_weights(output.weights(run), "best-validation")
+        cell, dataset(), lambda run: load_weights(output, run, "best-validation")
     )
     return network.eval()
 
@@ -93,7 +93,7 @@ def test_statistics_lie_in_the_weights_file_and_the_mode_is_recorded(
     study, output = mixed
     for cell in run_cells(study):
         has_them = cell.id == "bp"
-        names = load_weights(output.weights(cell), "last").keys()
+        names = load_weights(output, cell, "last").keys()
         assert ("norm1.running_mean" in names) == has_them
         estimator = record(output, cell).measurements["true_angle/end"]["estimator"]
         assert ("batch normalisation by its running statistics" in estimator) == has_them

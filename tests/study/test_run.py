@@ -18,9 +18,10 @@ from fa_audit.study.cells import ComparisonCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import Measurements
-from fa_audit.study.run import epochs_of, load_weights, open_cells
+from fa_audit.study.run import epochs_of, open_cells
 from fa_audit.study.selection import select
 from fa_audit.study.spec import Study, load_study
+from fa_audit.study.weights_file import load_weights
 from fa_audit.training.trainer import CHECKPOINTS
 from study.tiny import (
     comparison_cells,
@@ -86,7 +87,7 @@ def test_a_record_and_its_weights_are_those_of_the_run_alone(
         path = OutputFolder(folder).weights(cell)
         assert len(load_file(path)) == 2 * 10
         for checkpoint in CHECKPOINTS:
-            stored = load_weights(path, checkpoint)
+            stored = load_weights(OutputFolder(folder), cell, checkpoint)
             assert stored.keys() == alone.weights[checkpoint].keys()
             for name, value in alone.weights[checkpoint].items():
                 assert torch.equal(stored[name], value), f"{checkpoint} {name}"
@@ -304,7 +305,9 @@ def test_a_checkpoint_that_is_none_is_set_aside_and_starts_its_run_over(
     assert results(tmp_path / "out") == results(folder)
 
 
-@pytest.mark.parametrize("damage", ["cut short", "empty", "of something else", "a folder"])
+@pytest.mark.parametrize(
+    "damage", ["cut short", "empty", "of something else", "another run's", "a folder"]
+)
 def test_damaged_weights_are_set_aside_and_trained_again_by_the_same_command(
     copy: tuple[Study, Path], finished: tuple[Study, Path], damage: str
 ) -> None:
@@ -318,6 +321,8 @@ def test_damaged_weights_are_set_aside_and_trained_again_by_the_same_command(
         weights.mkdir()
     elif damage == "of something else":
         save_file({"other": torch.ones(1)}, weights)
+    elif damage == "another run's":
+        shutil.copy(OutputFolder(folder).weights(comparison.runs[1]), weights)
     else:
         weights.write_bytes(whole[: 1000 if damage == "cut short" else 0])
     with pytest.raises(AuditError, match=r"damaged-1, and the same command trains its run again"):

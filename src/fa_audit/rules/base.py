@@ -128,9 +128,9 @@ class FeedbackLayer(nn.Module):
         """
         new: Any = copy.copy(layer)
         new.__class__ = cls
-        for name_, value in vars(layer).items():
-            if "hooks" in name_ and isinstance(value, dict):
-                setattr(new, name_, copy.copy(value))
+        for attribute, value in vars(layer).items():
+            if "hooks" in attribute and isinstance(value, dict):
+                setattr(new, attribute, copy.copy(value))
         new._parameters, new._buffers = dict(layer._parameters), dict(layer._buffers)
         new._begin(name, rule, settings)
         return cast(Self, new)

@@ -17,12 +17,9 @@ from typing import Any, Self
 
 import torch
 from filelock import BaseFileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fa_audit.data import Dataset
-from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
 from fa_audit.study.agreement import agreement
 from fa_audit.study.cells import Cell, ChannelCell, ComparisonCell, CostCell, RunCell, study_cells
@@ -36,9 +33,10 @@ from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
 from fa_audit.study.results import Measurements, run_measurements, run_series
 from fa_audit.study.spec import Study
+from fa_audit.study.weights_file import load_weights, write_weights
 from fa_audit.training.precision import products_in
 from fa_audit.training.replicas import Replicas, kinship
-from fa_audit.training.trainer import CHECKPOINTS, Trainer, subnormals_flushed
+from fa_audit.training.trainer import Trainer, subnormals_flushed
 
 # What a cell that is not a run counts for in the progress bar, in epochs.
 EPOCHS_OF = {ComparisonCell: 1.0, ChannelCell: 0.5, CostCell: 0.5}
@@ -262,12 +260,7 @@ def _keep(
     """Measure a run that has ended, and write its weights and its record; a record stays."""
     with products_in("float32"):
         measurements = run_measurements(trainer)
-    both = {  # each tensor its own, row by row: what safetensors takes
-        f"{checkpoint}/{name}": tensor.clone(memory_format=torch.contiguous_format)
-        for checkpoint in CHECKPOINTS
-        for name, tensor in trainer.weights[checkpoint].items()
-    }
-    write_atomically(output.weights(cell), lambda file: save_file(both, file))
+    write_weights(output, cell, trainer.weights)
     recorded = output.find(cell)
     if recorded is not None:
         progress.say(
@@ -301,29 +294,6 @@ class BrokenStateError(Exception):
     """A state that a run cannot go on from; the trainer may be half changed."""
 
 
-def load_weights(path: Path, checkpoint: str) -> dict[str, Tensor]:
-    """A run's weights at "best-validation" or "last".
-
-    Raises:
-        AuditError: The file is damaged, and has been set aside.
-    """
-    prefix = f"{checkpoint}/"
-    try:
-        found = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in load_file(path).items()
-            if name.startswith(prefix)
-        }
-    except (OSError, SafetensorError):
-        found = {}
-    if not found:
-        raise AuditError(
-            f"{path} holds no weights that can be read; it is now {set_aside(path).name}, and the "
-            "same command trains its run again"
-        )
-    return found
-
-
 def _compare(
     cells: Sequence[ComparisonCell],
     output: OutputFolder,
@@ -335,7 +305,7 @@ def _compare(
     start = time.monotonic()
 
     def weights_of(run: RunCell) -> dict[str, Tensor]:
-        return load_weights(output.weights(run), cells[0].settings.checkpoint)
+        return load_weights(output, run, cells[0].settings.checkpoint)
 
     with products_in("float32"):
         found = comparison_measurements(cells, dataset, weights_of, device)
@@ -359,7 +329,7 @@ def _measure(
     if isinstance(cell, ChannelCell):
 
         def weights_of(run: RunCell) -> dict[str, Tensor]:
-            return load_weights(output.weights(run), cell.checkpoint)
+            return load_weights(output, run, cell.checkpoint)
 
         with products_in("float32"):
             measurements, series = channel_measurements(cell, dataset, weights_of, device)
