@@ -1,5 +1,6 @@
 """The numbers that the notes on the five-rule study tell are those of its ledger."""
 
+from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
@@ -7,7 +8,8 @@ import pytest
 
 from fa_audit.audit import load_claims
 from fa_audit.audit.claims import ValueClaim
-from fa_audit.study.cells import ComparisonCell, study_cells
+from fa_audit.audit.statistics import prediction_interval
+from fa_audit.study.cells import ComparisonCell, RunCell, study_cells
 from fa_audit.study.ledger import Ledger
 from fa_audit.study.spec import load_study
 
@@ -111,6 +113,36 @@ def test_fa_at_a_tenth_of_the_rate_has_the_accuracy_told() -> None:
     random, toeplitz = (mean_of(f"tuned-{rule}", *at) for rule in ("fa_random", "fa_toeplitz"))
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"have {random:.1f} and {toeplitz:.1f} % of the test images right after 20" in text
+
+
+def test_runs_trained_again_elsewhere_are_as_many_and_as_near_as_told() -> None:
+    measure, at = "test_accuracy", "best-validation"
+    ledger, again = Ledger(FOLDER / "ledger"), {}
+    recorded: dict[str, dict[int, float]] = defaultdict(dict)
+    found = [(cell, ledger.find(cell.id, cell.seed, cell.hash)) for cell in study_cells(STUDY)]
+    for cell, record in found:
+        if record is not None and isinstance(cell, RunCell):
+            recorded[cell.id][cell.seed] = record.measurements[measure]["values"][at]
+    for cell, record in found:
+        if (
+            record is not None
+            and isinstance(cell, ComparisonCell)
+            and measure in record.measurements
+        ):
+            for side, network in (("rows", cell.rows), ("columns", cell.columns)):
+                accuracy = record.measurements[measure]["values"][side]
+                if isinstance(network, RunCell) and accuracy != recorded[network.id][network.seed]:
+                    again[network.id, network.seed] = accuracy
+    outside = {}
+    for (rule, seed), accuracy in again.items():
+        low, high = prediction_interval(list(recorded[rule].values()))
+        if not low <= accuracy <= high:
+            outside[rule, seed] = f"{accuracy:.2f} %, and the interval begins at {low:.2f}."
+    assert outside.keys() == {("bp", 2)}
+    text = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
+    assert f"knows {len(again)} whole runs trained again" in text
+    assert f"{len(again) - 1} of them lie in that interval" in text
+    assert f"the other, BP of seed 2, has {outside['bp', 2]}" in text
 
 
 def test_published_similarities_stand_below_ours() -> None:
