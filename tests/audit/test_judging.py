@@ -16,7 +16,7 @@ from audit.invented import (
     verdict,
     write_claims,
 )
-from fa_audit.audit import Evidence, Word, judge, load_claims, statistics
+from fa_audit.audit import Evidence, Word, judge, load_claims, multiplicity, sample_size, statistics
 from fa_audit.errors import AuditError
 
 NEAR_75 = [74.6, 75.2, 74.9, 75.4, 75.1, 74.8, 75.3, 75.0]
@@ -54,7 +54,7 @@ def test_a_value_is_inconclusive_when_nearly_anything_would_fit(tmp_path: Path) 
     claim = table("value", published=75.0, margin=1.0)
     found = verdict(tmp_path, claim, evidence({"bp": NEAR_75[:3]}))
     assert found.word == Word.INCONCLUSIVE
-    assert found.seeds_needed == statistics.seeds_for_prediction(0.3, 1.0)
+    assert found.seeds_needed == sample_size.seeds_for_prediction(0.3, 1.0)
     assert f"about {found.seeds_needed} seeds would settle it" in found.reason
 
 
@@ -237,11 +237,11 @@ def test_a_range_is_judged_by_where_the_interval_lies(
 def test_an_open_range_says_how_many_seeds_would_do(tmp_path: Path) -> None:
     found = verdict(tmp_path, table("range", low=75.0, high=77.0), evidence({"bp": NEAR_75}))
     _, mean, sd = statistics.summarise(NEAR_75)
-    assert found.seeds_needed == statistics.seeds_for_equivalence(sd, mean - 75.0)
+    assert found.seeds_needed == sample_size.seeds_for_equivalence(sd, mean - 75.0)
     assert found.seeds_needed is not None
     assert found.seeds_needed > found.n
     beyond = verdict(tmp_path, table("range", low=75.1, high=77.0), evidence({"bp": NEAR_75}))
-    assert beyond.seeds_needed == statistics.seeds_for_difference(sd, 75.1 - mean)
+    assert beyond.seeds_needed == sample_size.seeds_for_difference(sd, 75.1 - mean)
 
 
 def test_an_equivalence_is_shown_and_not_merely_unrefuted(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_equivalence_in_a_family_is_harder_to_claim(tmp_path: Path) -> None:
     assert found[0].p_adjusted == pytest.approx(9 * (found[0].p or 0))
     _, mean, sd = statistics.summarise(NEAR_75)
     room = min(mean - 74.85, 75.55 - mean)
-    assert found[0].seeds_needed == statistics.seeds_for_equivalence(sd, room, 0.05 / 9)
+    assert found[0].seeds_needed == sample_size.seeds_for_equivalence(sd, room, 0.05 / 9)
     alone = verdict(tmp_path, {**claims[0], "family": "own"}, evidence({"bp": NEAR_75}))
     assert alone.word == Word.REPRODUCED
 
@@ -303,7 +303,7 @@ def test_an_order_is_reproduced_when_every_difference_is_shown(tmp_path: Path) -
     found = verdict(tmp_path, table("order", groups=GROUPS), evidence(FALLING))
     assert found.word == Word.REPRODUCED
     assert [pair.name for pair in found.comparisons] == ["bp − sn", "bp − fa", "sn − fa"]
-    adjusted = statistics.holm([pair.difference.p for pair in found.comparisons])
+    adjusted = multiplicity.holm([pair.difference.p for pair in found.comparisons])
     assert [pair.p_adjusted for pair in found.comparisons] == adjusted
     assert found.quantity == "bp − sn"  # the least certain
     assert found.estimate == pytest.approx(0.8667, abs=1e-4)
@@ -372,7 +372,7 @@ def test_an_open_distance_says_how_many_seeds_would_settle_it(tmp_path: Path) ->
     claim = table("order", groups=[["bp"], ["fa"]], at_least=34.9)
     found = verdict(tmp_path, claim, evidence(FALLING))
     difference = found.comparisons[0].difference
-    needed = statistics.seeds_for_difference(difference.sd, difference.mean - 34.9)
+    needed = sample_size.seeds_for_difference(difference.sd, difference.mean - 34.9)
     assert (found.word, found.seeds_needed) == (Word.INCONCLUSIVE, needed)
     assert f"may be less than 34.9 points; about {needed} seeds" in found.reason
 

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from audit.invented import evidence, record, table, write_claims
-from fa_audit.audit import Evidence, Verdict, Word, judge, load_claims, statistics, verdict_table
+from fa_audit.audit import (
+    Evidence,
+    Verdict,
+    Word,
+    judge,
+    load_claims,
+    multiplicity,
+    sample_size,
+    statistics,
+    verdict_table,
+)
 from fa_audit.audit.matrices import summarise_matrices
 from fa_audit.errors import AuditError
 
@@ -51,9 +61,9 @@ def verdicts(folder: Path, published: list[list[float]], **changes: object) -> l
 def test_cells_are_adjusted_by_benjamini_and_hochberg(tmp_path: Path) -> None:
     found = verdicts(tmp_path, [[0.95, 0.24], [0.335, 0.8]])
     raw = [one.p or 0.0 for one in found]
-    assert [one.p_adjusted for one in found] == pytest.approx(statistics.benjamini_hochberg(raw))
+    assert [one.p_adjusted for one in found] == pytest.approx(multiplicity.benjamini_hochberg(raw))
     holm = verdicts(tmp_path, [[0.95, 0.24], [0.335, 0.8]], control="family-wise")
-    assert [one.p_adjusted for one in holm] == pytest.approx(statistics.holm(raw))
+    assert [one.p_adjusted for one in holm] == pytest.approx(multiplicity.holm(raw))
 
 
 def test_a_map_sees_what_holm_leaves_to_chance(tmp_path: Path) -> None:
@@ -70,7 +80,7 @@ def test_seeds_needed_are_for_the_level_that_the_others_leave(tmp_path: Path) ->
         found = verdicts(tmp_path, published, control=control)
         words = [Word.NOT_REPRODUCED, Word.INCONCLUSIVE, Word.REPRODUCED, Word.REPRODUCED]
         assert [one.word for one in found] == words
-        needed = statistics.seeds_for_prediction(statistics.summarise(SPREAD).sd, 0.036, level)
+        needed = sample_size.seeds_for_prediction(statistics.summarise(SPREAD).sd, 0.036, level)
         assert found[1].seeds_needed == needed
 
 

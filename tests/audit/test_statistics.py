@@ -8,6 +8,13 @@ import pytest
 from scipy import stats
 
 from fa_audit.audit import statistics as s
+from fa_audit.audit.differences import _noncentral_t_cdf, paired_t, sign_flip_p, welch
+from fa_audit.audit.multiplicity import benjamini_hochberg, holm
+from fa_audit.audit.sample_size import (
+    seeds_for_difference,
+    seeds_for_equivalence,
+    seeds_for_prediction,
+)
 from fa_audit.errors import AuditError
 
 A = [75.8, 75.1, 76.0, 75.4, 74.9, 75.6, 75.3]
@@ -36,8 +43,8 @@ def test_the_interval_of_the_mean_is_narrower(n: int, half_width: float) -> None
 
 @pytest.mark.parametrize(("n", "margin"), [(5, 0.953), (10, 0.580)])
 def test_equivalence_needs_a_margin_of_so_many_s(n: int, margin: float) -> None:
-    assert s.seeds_for_equivalence(1.0, margin + 0.001) == n
-    assert s.seeds_for_equivalence(1.0, margin - 0.001) == n + 1
+    assert seeds_for_equivalence(1.0, margin + 0.001) == n
+    assert seeds_for_equivalence(1.0, margin - 0.001) == n + 1
 
 
 @pytest.mark.parametrize(("percent", "error"), [(75, 0.43), (36, 0.48)])
@@ -74,7 +81,7 @@ def test_mean_interval_and_p_agree_with_scipy() -> None:
 
 
 def test_paired_t_agrees_with_scipy() -> None:
-    ours, test = s.paired_t(A, B), stats.ttest_rel(A, B)
+    ours, test = paired_t(A, B), stats.ttest_rel(A, B)
     assert ours.p == pytest.approx(test.pvalue, rel=1e-10)
     assert ours.interval == pytest.approx(tuple(test.confidence_interval(0.95)), rel=1e-10)
     assert ours.correlation == pytest.approx(stats.pearsonr(A, B).statistic, rel=1e-10)
@@ -82,7 +89,7 @@ def test_paired_t_agrees_with_scipy() -> None:
 
 
 def test_welch_agrees_with_scipy() -> None:
-    ours, test = s.welch(A, B[:4]), stats.ttest_ind(A, B[:4], equal_var=False)
+    ours, test = welch(A, B[:4]), stats.ttest_ind(A, B[:4], equal_var=False)
     assert ours.p == pytest.approx(test.pvalue, rel=1e-10)
     assert ours.interval == pytest.approx(tuple(test.confidence_interval(0.95)), rel=1e-10)
     assert ours.n == 4
@@ -129,19 +136,19 @@ def test_sign_flips_are_enumerated(n: int) -> None:
     seen = abs(differences.sum())
     patterns = [np.dot(signs, differences) for signs in itertools.product((1, -1), repeat=n)]
     twin = np.mean([abs(total) >= seen - 1e-12 for total in patterns])
-    assert s.sign_flip_p(differences) == pytest.approx(twin, abs=1e-15)
+    assert sign_flip_p(differences) == pytest.approx(twin, abs=1e-15)
 
 
 @pytest.mark.parametrize("n", [5, 6, 20])
 def test_the_smallest_sign_flip_p_is_two_to_the_one_minus_n(n: int) -> None:
-    assert s.sign_flip_p([0.1] * n) == 2.0 ** (1 - n)
-    assert (s.sign_flip_p([0.1] * n) <= 0.05) is (n >= 6)
+    assert sign_flip_p([0.1] * n) == 2.0 ** (1 - n)
+    assert (sign_flip_p([0.1] * n) <= 0.05) is (n >= 6)
 
 
 def test_too_many_sign_flips_are_refused() -> None:
     with pytest.raises(AuditError, match="N ≤ 20, got 21"):
-        s.sign_flip_p([1.0] * 21)
-    assert s.paired_t(range(1, 22), [0.0] * 21).p_sign_flip is None
+        sign_flip_p([1.0] * 21)
+    assert paired_t(range(1, 22), [0.0] * 21).p_sign_flip is None
 
 
 @pytest.mark.parametrize(
@@ -151,11 +158,11 @@ def test_too_many_sign_flips_are_refused() -> None:
 def test_noncentral_t_agrees_with_scipy_where_scipy_has_a_number(
     t: float, df: float, nc: float
 ) -> None:
-    assert s._noncentral_t_cdf(t, df, nc) == pytest.approx(stats.nct.cdf(t, df, nc), abs=1e-12)
+    assert _noncentral_t_cdf(t, df, nc) == pytest.approx(stats.nct.cdf(t, df, nc), abs=1e-12)
 
 
 def test_the_interval_of_an_effect_size_survives_a_clear_cut_pair_of_seeds() -> None:
-    difference = s.paired_t([75.8, 75.9], [35.8, 35.90001])
+    difference = paired_t([75.8, 75.9], [35.8, 35.90001])
     assert difference.effect_size is not None
     assert difference.effect_interval is not None
     low, high = difference.effect_interval
@@ -173,21 +180,21 @@ def holm_twin(p: list[float]) -> list[float]:
 
 def test_holm_is_its_step_down_definition() -> None:
     p = [0.01, 0.04, 0.03, 0.005, 0.8]
-    assert s.holm(p) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.8])
+    assert holm(p) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.8])
     for seed in range(20):
         random = list(np.random.default_rng(seed).uniform(size=7) ** 2)
-        assert s.holm(random) == pytest.approx(holm_twin(random), rel=1e-12)
+        assert holm(random) == pytest.approx(holm_twin(random), rel=1e-12)
 
 
 def test_benjamini_hochberg_agrees_with_scipy() -> None:
     for seed in range(20):
         p = np.random.default_rng(seed).uniform(size=9) ** 2
-        assert s.benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
+        assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
 
 
 def test_one_question_needs_no_adjustment() -> None:
-    assert s.holm([0.03]) == s.benjamini_hochberg([0.03]) == [0.03]
-    assert s.holm([]) == s.benjamini_hochberg([]) == []
+    assert holm([0.03]) == benjamini_hochberg([0.03]) == [0.03]
+    assert holm([]) == benjamini_hochberg([]) == []
 
 
 # How many seeds would do
@@ -195,29 +202,29 @@ def test_one_question_needs_no_adjustment() -> None:
 
 @pytest.mark.parametrize("margin", [2.2, 2.5, 3.0, 4.0, 16.0])
 def test_seeds_for_prediction_is_the_smallest_number_that_will_do(margin: float) -> None:
-    n = s.seeds_for_prediction(1.0, margin)
+    n = seeds_for_prediction(1.0, margin)
     assert n is not None
     assert s.prediction_half_width(n, 1.0) <= margin
     assert n == 2 or s.prediction_half_width(n - 1, 1.0) > margin
 
 
 def test_no_number_of_seeds_makes_a_published_run_scatter_less() -> None:
-    assert s.seeds_for_prediction(1.0, 1.95) is None
-    assert s.seeds_for_prediction(1.0, 1.95, published_runs=4) is not None
+    assert seeds_for_prediction(1.0, 1.95) is None
+    assert seeds_for_prediction(1.0, 1.95, published_runs=4) is not None
 
 
 @pytest.mark.parametrize("difference", [0.2, -0.5, 1.0, 3.0])
 def test_seeds_for_difference_is_where_the_interval_leaves_zero(difference: float) -> None:
-    n = s.seeds_for_difference(1.0, difference)
+    n = seeds_for_difference(1.0, difference)
     assert n is not None
     assert s.t_quantile(n, 0.025) / math.sqrt(n) <= abs(difference)
     assert s.t_quantile(n - 1, 0.025) / math.sqrt(n - 1) > abs(difference)
 
 
 def test_no_number_of_seeds_tells_equals_apart() -> None:
-    assert s.seeds_for_difference(1.0, 0.0) is None
-    assert s.seeds_for_difference(1.0, 1e-9) is None
-    assert s.seeds_for_equivalence(1.0, 0.0) is None
+    assert seeds_for_difference(1.0, 0.0) is None
+    assert seeds_for_difference(1.0, 1e-9) is None
+    assert seeds_for_equivalence(1.0, 0.0) is None
 
 
 # Samples at the edge
@@ -237,19 +244,19 @@ def test_a_constant_sample_is_judged_exactly() -> None:
 
 
 def test_values_equal_but_for_rounding_do_not_differ() -> None:
-    difference = s.paired_t([0.1 + 0.2, 0.3, 1.1 + 2.2], [0.3, 0.1 + 0.2, 3.3])
+    difference = paired_t([0.1 + 0.2, 0.3, 1.1 + 2.2], [0.3, 0.1 + 0.2, 3.3])
     assert (difference.mean, difference.sd, difference.p) == (0.0, 0.0, 1.0)
-    steady = s.paired_t([75.8, 75.9, 76.0], [75.3, 75.4, 75.5])
+    steady = paired_t([75.8, 75.9, 76.0], [75.3, 75.4, 75.5])
     assert (steady.sd, steady.p, steady.effect_size, steady.effect_interval) == (0, 0, None, None)
 
 
 def test_welch_of_constants() -> None:
-    assert s.welch([1.0, 1.0], [1.0, 1.0]).p == 1.0
-    assert s.welch([2.0, 2.0], [1.0, 1.0]).p == 0.0
+    assert welch([1.0, 1.0], [1.0, 1.0]).p == 1.0
+    assert welch([2.0, 2.0], [1.0, 1.0]).p == 0.0
 
 
 def test_two_seeds_have_no_correlation_worth_the_name() -> None:
-    assert s.paired_t([1.0, 2.0], [1.0, 3.0]).correlation is None
+    assert paired_t([1.0, 2.0], [1.0, 3.0]).correlation is None
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf], [[1.0], [2.0]]])
@@ -260,7 +267,7 @@ def test_what_is_no_sample_is_refused(values: list[float]) -> None:
 
 def test_unpaired_lists_are_refused() -> None:
     with pytest.raises(AuditError, match="got 2 and 3"):
-        s.paired_t([1.0, 2.0], [1.0, 2.0, 3.0])
+        paired_t([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(("accuracy", "images"), [(75, 10), (-0.1, 10), (0.5, 0)])
@@ -309,7 +316,7 @@ def test_intervals_of_effect_sizes_cover_the_effect() -> None:
     samples = 1.2 + draws(500, 5, seed=4)
     covered = 0
     for one in samples:
-        interval = s.paired_t(one, np.zeros(5)).effect_interval
+        interval = paired_t(one, np.zeros(5)).effect_interval
         assert interval is not None
         covered += interval.low <= 1.2 <= interval.high
     assert covered / 500 == pytest.approx(0.95, abs=4 * math.sqrt(0.05 * 0.95 / 500))
@@ -317,12 +324,12 @@ def test_intervals_of_effect_sizes_cover_the_effect() -> None:
 
 def test_sign_flips_err_with_at_most_alpha() -> None:
     samples = np.random.default_rng(5).laplace(size=(STUDIES, 7))
-    assert np.mean([s.sign_flip_p(one) <= 0.05 for one in samples]) <= 0.05 + SLACK
+    assert np.mean([sign_flip_p(one) <= 0.05 for one in samples]) <= 0.05 + SLACK
 
 
 def test_holm_keeps_the_rate_of_any_false_alarm() -> None:
     samples = draws(1_000, 5, 6, seed=6)
-    alarms = [min(s.holm([s.mean_p(one, 0.0) for one in family])) <= 0.05 for family in samples]
+    alarms = [min(holm([s.mean_p(one, 0.0) for one in family])) <= 0.05 for family in samples]
     raw = [min(s.mean_p(one, 0.0) for one in family) <= 0.05 for family in samples]
     assert np.mean(alarms) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 1_000)
     assert np.mean(raw) > 0.15

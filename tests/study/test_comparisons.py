@@ -17,7 +17,8 @@ from fa_audit.study.comparisons import (
     comparison_measurements,
 )
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.spec import ComparisonSettings, Study
+from fa_audit.study.settings import ComparisonSettings
+from fa_audit.study.spec import Study
 from fa_audit.study.weights_file import load_weights
 from fa_audit.training.trainer import split_indices, untrained_network
 from fa_audit.training.weights import set_weights

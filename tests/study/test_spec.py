@@ -6,7 +6,8 @@ import pytest
 import fa_audit
 from fa_audit.errors import AuditError
 from fa_audit.study.cells import study_cells
-from fa_audit.study.spec import ComparisonSettings, load_study
+from fa_audit.study.settings import ComparisonSettings
+from fa_audit.study.spec import load_study
 from study.tiny import TINY, edited, write_study
 
 QUICK = Path(fa_audit.__file__).parent / "quick"

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fa_audit.audit import statistics
 from fa_audit.audit.claims import (
     Claim,
     MeasuredClaim,
@@ -16,6 +15,7 @@ from fa_audit.audit.claims import (
     SourceClaim,
     ValueClaim,
 )
+from fa_audit.audit.differences import paired_differences
 from fa_audit.audit.evidence import Evidence, SeedSample, places, settings
 from fa_audit.audit.verdict import RecordReference, Verdict, Word
 from fa_audit.audit.wording import listed
@@ -115,10 +115,10 @@ def quantity(claim: SingleClaim, numbers: Numbers) -> NDArray[np.float64]:
     first, *others = (numbers[name] for name in claim.terms)
     if not others:
         return first
-    difference = statistics.paired_differences(first, others[0])
+    difference = paired_differences(first, others[0])
     if not claim.beyond:
         return difference
-    return statistics.paired_differences(difference, statistics.paired_differences(*others[1:]))
+    return paired_differences(difference, paired_differences(*others[1:]))
 
 
 def _property(claim: PropertyClaim, file: str, evidence: Evidence, draft: Verdict) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fa_audit.audit import grids, statistics
+from fa_audit.audit import grids, sample_size, statistics
 from fa_audit.audit.cases import Case, Numbers, quantity
 from fa_audit.audit.claims import (
     EquivalenceClaim,
@@ -17,8 +17,9 @@ from fa_audit.audit.claims import (
     ValueClaim,
     WinnerClaim,
 )
+from fa_audit.audit.differences import Difference, paired_t
 from fa_audit.audit.families import Answer, Answers
-from fa_audit.audit.statistics import Difference, Interval
+from fa_audit.audit.statistics import Interval
 from fa_audit.audit.verdict import OF_AUDIT, Comparison, GridEntry, Verdict, Word
 from fa_audit.audit.wording import digits, outlook, show, span
 
@@ -38,7 +39,7 @@ def decide(case: Case, answers: Answers, alpha: float) -> Verdict:
         elif isinstance(claim, RangeClaim | EquivalenceClaim):
             verdict = _decide_bounds(claim, verdict, quantity(claim, numbers), answers, alpha)
         elif isinstance(claim, OrderClaim):
-            pairs = [statistics.paired_t(numbers[a], numbers[b], alpha) for a, b in claim.pairs]
+            pairs = [paired_t(numbers[a], numbers[b], alpha) for a, b in claim.pairs]
             verdict = _decide_order(claim, verdict, pairs, answers, alpha)
         elif isinstance(claim, WinnerClaim):
             verdict = _decide_winner(claim, verdict, numbers, case.training, answers, alpha)
@@ -90,10 +91,10 @@ def _decide_value(
         reason = f"{published} lies within {where}, and {allowed} was allowed."
         return replace(draft, word=Word.REPRODUCED, reason=reason)
     if distance <= half_width:
-        needed = statistics.seeds_for_prediction(sd, claim.margin - error, alpha, k)
+        needed = sample_size.seeds_for_prediction(sd, claim.margin - error, alpha, k)
         why = f"within {where}, but that is wider than the {allowed} allowed"
     else:
-        needed = statistics.seeds_for_prediction(sd, distance - error, answer.level, k)
+        needed = sample_size.seeds_for_prediction(sd, distance - error, answer.level, k)
         why = f"outside {where}, but one miss among {answer.family_size} claims may be chance"
     reason = f"{published} lies {why}; {outlook(needed, 'runs like theirs scatter too widely')}."
     return replace(draft, reason=reason, seeds_needed=needed)
@@ -112,7 +113,7 @@ def _decide_bounds(
     # A mean is shown to lie inside by two one-sided tests, and outside by a two-sided one.
     within = claim.low <= mean <= claim.high
     answer, error = (inside, 2 * alpha) if within else (outside, alpha)
-    seeds_for = statistics.seeds_for_equivalence if within else statistics.seeds_for_difference
+    seeds_for = sample_size.seeds_for_equivalence if within else sample_size.seeds_for_difference
     unit, interval = claim.quantity_unit, statistics.mean_interval(values, error)
     draft = replace(
         draft,
@@ -161,7 +162,7 @@ def _settle(
     if len(shown) == len(tested):
         return _Settled("above", *least_certain)
     needed = [
-        statistics.seeds_for_difference(
+        sample_size.seeds_for_difference(
             pair.difference.sd, pair.difference.mean - distance, answer.level
         )
         for pair, answer in tested

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from fa_audit.audit import grids, statistics
+from fa_audit.audit import grids, multiplicity, statistics
 from fa_audit.audit.cases import Case, quantity
 from fa_audit.audit.claims import (
     EquivalenceClaim,
@@ -21,6 +21,7 @@ from fa_audit.audit.claims import (
     ValueClaim,
     WinnerClaim,
 )
+from fa_audit.audit.differences import paired_differences
 
 
 class Answer(NamedTuple):
@@ -62,11 +63,11 @@ def adjusted_answers(cases: Sequence[Case], alpha: float) -> Mapping[str, Answer
         p_values = [p for _, p in pooled]
         size = len(p_values)
         if control == "false-discovery":
-            adjusted = statistics.benjamini_hochberg(p_values)
+            adjusted = multiplicity.benjamini_hochberg(p_values)
             settled = sum(p <= alpha for p in adjusted)
             level = alpha * min(settled + 1, size) / size
         else:
-            adjusted = statistics.holm(p_values)
+            adjusted = multiplicity.holm(p_values)
             settled = sum(p <= alpha for p in adjusted)
             level = alpha / max(size - settled, 1)
         for (id, p), p_adjusted in zip(pooled, adjusted, strict=True):
@@ -100,9 +101,7 @@ def _p_values(case: Case) -> dict[str, list[float]]:
             distances["size"] = claim.at_least
         if numbers is None:
             return {question: [1.0] * len(claim.pairs) for question in distances}
-        differences = [
-            statistics.paired_differences(numbers[a], numbers[b]) for a, b in claim.pairs
-        ]
+        differences = [paired_differences(numbers[a], numbers[b]) for a, b in claim.pairs]
         return {
             question: [statistics.mean_p(one, distance) for one in differences]
             for question, distance in distances.items()

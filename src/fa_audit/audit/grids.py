@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fa_audit.audit.statistics import MOST_SEEDS, ROUNDING, Interval
+from fa_audit.audit.sample_size import MOST_SEEDS
+from fa_audit.audit.statistics import ROUNDING, Interval
 
 
 @dataclass(frozen=True)

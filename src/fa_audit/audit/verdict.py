@@ -17,7 +17,8 @@ reproduced, and **does not hold** for not reproduced.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fa_audit.audit.statistics import Difference, Interval
+from fa_audit.audit.differences import Difference
+from fa_audit.audit.statistics import Interval
 
 
 class Word(StrEnum):

@@ -8,7 +8,8 @@ from typing import Any
 from fa_audit.hashing import content_hash
 from fa_audit.study.ledger import cell_stem
 from fa_audit.study.pairs import UNTRAINED, Side
-from fa_audit.study.spec import ChannelSettings, ComparisonSettings, CostPair, Study
+from fa_audit.study.settings import ChannelSettings, ComparisonSettings
+from fa_audit.study.spec import CostPair, Study
 from fa_audit.training.configuration import DataSettings, RunConfiguration
 
 

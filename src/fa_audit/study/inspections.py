@@ -26,7 +26,8 @@ from fa_audit.streams import stream
 from fa_audit.study.cells import ChannelCell, RunCell
 from fa_audit.study.comparisons import bare_network
 from fa_audit.study.results import CORRECT, Measurements, Weights, measurement
-from fa_audit.study.spec import ChannelSettings, Study
+from fa_audit.study.settings import ChannelSettings
+from fa_audit.study.spec import Study
 
 # How the ledger calls the two forms of importance.
 FORM_NAMES = {"before": "absolute", "none": "signed"}

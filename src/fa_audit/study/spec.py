@@ -3,9 +3,8 @@
 import dataclasses
 import re
 import tomllib
-import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from fa_audit.study.pairs import (
     pair_at_seeds,
     pairs_that_fit,
 )
+from fa_audit.study.settings import ChannelSettings, ComparisonSettings, CostSettings
+from fa_audit.study.toml_tables import read_settings, read_text, require_known
 from fa_audit.training.configuration import (
     DataSettings,
     ProbeSettings,
@@ -31,9 +32,6 @@ from fa_audit.training.configuration import (
     TrainingSettings,
 )
 
-SUBSETS = ("all", "both-right", "reference-right-only")
-CHECKPOINTS = ("best-validation", "last")
-
 # What the ids of cells of [channels] and [cost] end with: "fa_random.channels", "fa_random.cost".
 CHANNELS, COST = ".channels", ".cost"
 
@@ -41,107 +39,6 @@ CHANNELS, COST = ".channels", ".cost"
 _ID = re.compile(r"[a-z0-9][a-z0-9_.=+-]*")
 
 _TRAINING_KEYS = tuple(entry.name for entry in dataclasses.fields(TrainingSettings))
-
-
-@dataclass(frozen=True)
-class ComparisonSettings:
-    """Which networks are compared, and how.
-
-    Attributes:
-        pairs: Which, written as study.pairs says: "usf_sn~bp", "bp~bp.other-seed", "grid-*~bp".
-        checkpoint: Which weights: "best-validation" or "last".
-        batch_size: Images per minibatch of CKA.
-        passes: Passes over the images, each in another order.
-        subsets: Of the validation and test images: "all"; "both-right", those that both networks
-            classify correctly; "reference-right-only", those that only the reference does, which is
-            the network of the columns.
-    """
-
-    pairs: tuple[str, ...] = ()
-    checkpoint: str = "best-validation"
-    batch_size: int = 256
-    passes: int = 1
-    subsets: tuple[str, ...] = SUBSETS
-
-    def __post_init__(self) -> None:
-        if self.checkpoint not in CHECKPOINTS:
-            raise AuditError(
-                f"comparison.checkpoint is {self.checkpoint!r}; "
-                f"choose one of: {', '.join(CHECKPOINTS)}"
-            )
-        if self.batch_size < 4:
-            raise AuditError(
-                f"comparison.batch_size is {self.batch_size}; CKA needs at least 4 images"
-            )
-        if self.passes < 1:
-            raise AuditError(f"comparison.passes is {self.passes}; it must be at least 1")
-        different = set(self.subsets)
-        if not different or different - set(SUBSETS) or len(different) < len(self.subsets):
-            raise AuditError(
-                f"comparison.subsets is {list(self.subsets)}; "
-                f"choose different ones from: {', '.join(SUBSETS)}"
-            )
-
-
-@dataclass(frozen=True)
-class ChannelSettings:
-    """Whose channels are looked at, and which images are to show what they answer to.
-
-    Attributes:
-        of: Configurations, and "untrained" for the start that all rules share. The weights are
-            those of the checkpoint that comparisons use.
-        class_: `class` in study.toml: the class over whose test images importance is averaged.
-        layers: Names of convolutions.
-        channels: How many of the most important channels of each layer.
-        images: How many test images of highest mean activation for each of these channels.
-        groups: Name → classes: exemplars are counted by class and, all together, by group.
-    """
-
-    of: tuple[str, ...] = ()
-    class_: str = ""
-    layers: tuple[str, ...] = ("conv1", "conv2")
-    channels: int = 3
-    images: int = 9
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _check_of("channels", self.of)
-        if self.of and not self.class_:
-            raise AuditError("[channels] lacks class; name the class whose images are looked at")
-        if not self.layers or len(set(self.layers)) < len(self.layers):
-            raise AuditError(f"channels.layers is {list(self.layers)}; name different convolutions")
-        for name in ("channels", "images"):
-            if getattr(self, name) < 1:
-                raise AuditError(f"channels.{name} is {getattr(self, name)}; it must be at least 1")
-
-
-@dataclass(frozen=True)
-class CostSettings:
-    """Whose training steps are counted and timed beside which.
-
-    Attributes:
-        of: Configurations.
-        reference: The configuration beside whose steps theirs are timed.
-        repeats: At how many seeds, from the first that both declare on; all where there are fewer.
-        rounds: How often the two take turns; the ratio of their times is a median over rounds.
-    """
-
-    of: tuple[str, ...] = ()
-    reference: str = "bp"
-    repeats: int = 1
-    rounds: int = 20
-
-    def __post_init__(self) -> None:
-        _check_of("cost", self.of)
-        for name in ("repeats", "rounds"):
-            if getattr(self, name) < 1:
-                raise AuditError(f"cost.{name} is {getattr(self, name)}; it must be at least 1")
-
-
-def _check_of(table: str, of: tuple[str, ...]) -> None:
-    for id in of:
-        if of.count(id) > 1:
-            raise AuditError(f"{table}.of has {id!r} twice; remove one of them")
 
 
 @dataclass(frozen=True)
@@ -198,18 +95,6 @@ class Study:
         return tuple(dict.fromkeys([*self.seeds, *own]))
 
 
-Settings = typing.TypeVar(
-    "Settings",
-    DataSettings,
-    ProbeSettings,
-    RankSettings,
-    TrainingSettings,
-    ComparisonSettings,
-    ChannelSettings,
-    CostSettings,
-)
-
-
 def load_study(path: Path, seeds: int | None = None) -> Study:
     """Read and validate a study.
 
@@ -236,7 +121,7 @@ def load_study(path: Path, seeds: int | None = None) -> Study:
 
 
 def _parse(content: dict[str, Any], first: int | None) -> Study:
-    _known(
+    require_known(
         "study.toml",
         content,
         ("name", "title", "source", "seeds", "network", "data", "training", "probe"),
@@ -245,13 +130,13 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
     seeds = _seeds(content.get("seeds"))
     network = content.get("network", RunConfiguration.network)
     normalisation = _normalisation(content, None)
-    data = _settings("[data]", DataSettings, content.get("data", {}))
-    probe = _settings("[probe]", ProbeSettings, content.get("probe", {}))
-    rank = _settings("[rank]", RankSettings, content["rank"]) if "rank" in content else None
+    data = read_settings("[data]", DataSettings, content.get("data", {}))
+    probe = read_settings("[probe]", ProbeSettings, content.get("probe", {}))
+    rank = read_settings("[rank]", RankSettings, content["rank"]) if "rank" in content else None
     training = content.get("training", {})
     if not isinstance(training, dict):
         raise AuditError("[training] must be a table")
-    _known("[training]", training, _TRAINING_KEYS)
+    require_known("[training]", training, _TRAINING_KEYS)
     entries = content.get("configurations", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise AuditError("configurations must be tables, each under the heading [[configurations]]")
@@ -273,9 +158,9 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
         raise AuditError("there is no [[configurations]]; add one per rule to be run")
     _no_duplicates(configurations)
     _check_first(first, [seeds, *declared.values()])
-    comparison = _settings("[comparison]", ComparisonSettings, content.get("comparison", {}))
-    channels = _settings("[channels]", ChannelSettings, content.get("channels", {}))
-    cost = _settings("[cost]", CostSettings, content.get("cost", {}))
+    comparison = read_settings("[comparison]", ComparisonSettings, content.get("comparison", {}))
+    channels = read_settings("[channels]", ChannelSettings, content.get("channels", {}))
+    cost = read_settings("[cost]", CostSettings, content.get("cost", {}))
     for id in channels.of:
         _check_known("channels.of", id, (*configurations, UNTRAINED))
     for where, id in (("cost.reference", cost.reference), *(("cost.of", id) for id in cost.of)):
@@ -287,8 +172,8 @@ def _parse(content: dict[str, Any], first: int | None) -> Study:
     }
     return Study(
         name=_name(content),
-        title=_text(content, "title"),
-        source=_text(content, "source"),
+        title=read_text(content, "title"),
+        source=read_text(content, "source"),
         seeds=seeds[:first],
         network=network,
         normalisation=normalisation,
@@ -347,7 +232,7 @@ def _pairs(comparison: ComparisonSettings, configurations: Collection[str]) -> l
 
 
 def _name(content: Mapping[str, Any]) -> str:
-    name = _text(content, "name")
+    name = read_text(content, "name")
     if not _ID.fullmatch(name):
         raise AuditError(
             f"name is {name!r}; give the study one of small letters, digits and _ . = + -"
@@ -387,8 +272,8 @@ def _configuration(
     """One configuration: a rule, its options, and what differs from the study's; at one seed."""
     if "rule" not in entry:
         raise AuditError("rule is missing")
-    rule = get_rule(_text(entry, "rule"))
-    _known(
+    rule = get_rule(read_text(entry, "rule"))
+    require_known(
         where, entry, ("id", "rule", "seeds", "normalisation"), tuple(rule.options), _TRAINING_KEYS
     )
     own = {key: value for key, value in entry.items() if key in _TRAINING_KEYS}
@@ -396,7 +281,7 @@ def _configuration(
         rule=rule.name,
         seed=seed,
         data=data,
-        training=_settings(where, TrainingSettings, {**training, **own}),
+        training=read_settings(where, TrainingSettings, {**training, **own}),
         network=network,
         options={key: value for key, value in entry.items() if key in rule.options},
         probe=probe,
@@ -409,7 +294,7 @@ def _normalisation(table: Mapping[str, Any], otherwise: str | None) -> str | Non
     """What a table says of normalisation; "none" takes away what the study has."""
     if "normalisation" not in table:
         return otherwise
-    name = _text(table, "normalisation")
+    name = read_text(table, "normalisation")
     if name == "none":
         return None
     require_normalisation(name)
@@ -429,63 +314,6 @@ def _check_first(first: int | None, declared: Sequence[tuple[int, ...]]) -> None
         raise AuditError(
             f"{first} seeds were asked for, but {len(longest)} are declared: {list(longest)}"
         )
-
-
-def _settings(where: str, cls: type[Settings], values: Any) -> Settings:
-    """Fill a dataclass of settings from a table, each value of the type its field declares."""
-    if not isinstance(values, dict):
-        raise AuditError(f"{where} must be a table")
-    # A field called class_ is the key class, a word that Python keeps to itself.
-    fields = {entry.name.rstrip("_"): entry for entry in dataclasses.fields(cls)}
-    _known(where, values, tuple(fields))
-    for name, entry in fields.items():
-        required = (
-            entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-        )
-        if required and name not in values:
-            raise AuditError(f"{where} lacks {name}")
-    typed = {
-        fields[name].name: _typed(f"{where} {name}", fields[name].type, value)
-        for name, value in values.items()
-    }
-    return cls(**typed)
-
-
-def _typed(name: str, declared: Any, value: Any) -> Any:
-    """`value` if it has the declared type; whole numbers pass for floats."""
-    if declared in (tuple[str, ...], tuple[str, ...] | None):
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        raise AuditError(f"{name} is {value!r}; it must be a list of texts")
-    if declared == Mapping[str, tuple[str, ...]]:
-        if not isinstance(value, dict):
-            raise AuditError(f"{name} is {value!r}; it must be a table")
-        return {key: _typed(f"{name}.{key}", tuple[str, ...], of) for key, of in value.items()}
-    permitted = typing.get_args(declared) or (declared,)
-    if isinstance(value, dict) and Mapping[str, int] in permitted:
-        return {key: _typed(f"{name}.{key}", int, of) for key, of in value.items()}
-    if float in permitted and type(value) is int:
-        return float(value)
-    if type(value) in permitted:
-        return value
-    wanted = " or ".join(
-        "table" if t == Mapping[str, int] else t.__name__ for t in permitted if t is not type(None)
-    )
-    raise AuditError(f"{name} is {value!r}; it must be of type {wanted}")
-
-
-def _known(where: str, table: Mapping[str, Any], *keys: tuple[str, ...]) -> None:
-    known = [key for group in keys for key in group]
-    for key in table:
-        if key not in known:
-            raise AuditError(f"{where} has an unknown key {key!r}; it may have: {', '.join(known)}")
-
-
-def _text(table: Mapping[str, Any], key: str) -> str:
-    value = table.get(key)
-    if not isinstance(value, str) or not value:
-        raise AuditError(f"{key} is missing or not a text")
-    return value
 
 
 def _no_duplicates(configurations: Mapping[str, RunConfiguration]) -> None:

@@ -7,20 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fa_audit.audit.differences import Difference, paired_t, sign_flip_p, welch
+from fa_audit.audit.multiplicity import holm
 from fa_audit.audit.statistics import (
-    Difference,
     Equivalence,
     Sample,
     Summary,
     equivalence_test,
-    holm,
     mean_interval,
-    paired_t,
     prediction_half_width,
-    sign_flip_p,
     summarise,
     t_quantile,
-    welch,
 )
 from mutations.registry import broken, replace_function
 

@@ -5,17 +5,14 @@ import math
 import numpy as np
 from scipy import stats
 
+from fa_audit.audit.differences import paired_t, sign_flip_p, welch
+from fa_audit.audit.multiplicity import benjamini_hochberg, holm
 from fa_audit.audit.statistics import (
-    benjamini_hochberg,
     equivalence_test,
-    holm,
     mean_interval,
-    paired_t,
     prediction_half_width,
     prediction_interval,
-    sign_flip_p,
     summarise,
-    welch,
 )
 from mutations.registry import check
 
