@@ -68,3 +68,10 @@ def test_the_records_are_those_there_were(study: str) -> None:
 def test_whatever_judges_the_studies_judges_all_of_them(study: str, file: str) -> None:
     words = (ROOT / file).read_text(encoding="utf-8").replace('"', " ").split()
     assert study in [word.rstrip(",]") for word in words]
+
+
+@every_study
+def test_no_claim_is_about_other_settings_than_its_runs_have(study: str) -> None:
+    verdicts = judge(claims(study), evidence(study))
+    unlike = [one.claim for one in verdicts if one.reason.startswith("The claim is about ")]
+    assert unlike == []

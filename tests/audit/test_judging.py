@@ -455,6 +455,21 @@ def test_a_comparison_meets_a_requirement_by_both_its_runs(tmp_path: Path) -> No
     assert (found.word, "epochs = 6" in found.reason) == (Word.INCONCLUSIVE, True)
 
 
+def test_an_untrained_network_has_no_setting_to_be_unlike_what_is_required(tmp_path: Path) -> None:
+    trained, start = record({"last": 75.0}), record({"last": 10.0})
+    start = replace(start, configuration={"network": {"kind": "untrained", "seed": 0}})
+    found = with_records(
+        bp=dict.fromkeys(range(3), trained), untrained=dict.fromkeys(range(3), start)
+    )
+    claim = {"groups": [["bp"], ["untrained"]], "direction": "descending"}
+    met = table("order", requires={"epochs": 50}, **claim)
+    assert verdict(tmp_path, met, found).word == Word.REPRODUCED
+    other = verdict(tmp_path, table("order", requires={"epochs": 6}, **claim), found)
+    assert other.reason == "The claim is about epochs = 6, and ours have epochs = 50."
+    alone = verdict(tmp_path, table("value", of="untrained", requires={"epochs": 50}), found)
+    assert alone.reason == "The claim is about epochs = 50, and ours do not say."
+
+
 def test_an_undefined_measurement_is_not_testable(tmp_path: Path) -> None:
     undefined = record({"last": None}, undefined={"last": "the shapes differ"})
     found = verdict(tmp_path, table("value"), with_records(bp={0: undefined, 1: undefined}))

@@ -16,7 +16,7 @@ from fa_audit.audit.claims import (
     ValueClaim,
 )
 from fa_audit.audit.differences import paired_differences
-from fa_audit.audit.evidence import Evidence, SeedSample, places, settings
+from fa_audit.audit.evidence import Evidence, SeedSample, is_trained, places, settings
 from fa_audit.audit.verdict import RecordReference, Verdict, Word
 from fa_audit.audit.wording import listed
 from fa_audit.errors import AuditError, suggest
@@ -190,10 +190,11 @@ def _obstacle(
     if not records:
         reason = "Not run: the ledger has no record of what the claim is about."
         return replace(draft, reason=reason)
+    trained = [record for record in records if is_trained(record)]
     for name, wanted in claim.requires.items():
-        found = [settings(record, name) for record in records]
+        found = [settings(record, name) for record in trained]
         unlike = sorted({str(one) for values in found for one in values if one != wanted})
-        if unlike or not all(found):
+        if unlike or not found or not all(found):
             ours = f"ours have {name} = {' and '.join(unlike)}" if unlike else "ours do not say"
             return replace(draft, reason=f"The claim is about {name} = {wanted}, and {ours}.")
     if draft.missing:

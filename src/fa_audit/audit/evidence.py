@@ -105,6 +105,11 @@ def settings(record: Record, name: str) -> list[Any]:
     return [table[name] for table in _training_tables(record.configuration) if name in table]
 
 
+def is_trained(record: Record) -> bool:
+    """Whether a record is about a network that was trained, or has one among several."""
+    return any(True for _ in _training_tables(record.configuration))
+
+
 def _training_tables(configuration: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
     for key, branch in configuration.items():
         if isinstance(branch, Mapping):
