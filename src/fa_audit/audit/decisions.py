@@ -82,7 +82,9 @@ def _decide_value(
     )
     published = f"The published {show(claim.published, unit)}"
     theirs = "a run" if k == 1 else f"a mean of {k} runs"
-    where = f"{span(interval, unit)}, where our {n} seeds place {theirs} like theirs"
+    where = (
+        f"{span(interval, unit, claim.published)}, where our {n} seeds place {theirs} like theirs"
+    )
     distance = abs(mean - claim.published)
     if answer.p_adjusted <= alpha:
         reason = f"{published} lies outside {where}."
