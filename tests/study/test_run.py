@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from fa_audit.errors import AuditError
 from fa_audit.study import run
-from fa_audit.study.cells import ComparisonCell, study_cells
+from fa_audit.study.cells import Cell, ComparisonCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import Measurements
@@ -308,7 +308,7 @@ def test_a_checkpoint_that_is_none_is_set_aside_and_starts_its_run_over(
 @pytest.mark.parametrize(
     "damage", ["cut short", "empty", "of something else", "another run's", "a folder"]
 )
-def test_damaged_weights_are_set_aside_and_trained_again_by_the_same_command(
+def test_damaged_weights_are_set_aside_said_and_trained_again(
     copy: tuple[Study, Path], finished: tuple[Study, Path], damage: str
 ) -> None:
     study, folder = copy
@@ -325,11 +325,37 @@ def test_damaged_weights_are_set_aside_and_trained_again_by_the_same_command(
         shutil.copy(OutputFolder(folder).weights(comparison.runs[1]), weights)
     else:
         weights.write_bytes(whole[: 1000 if damage == "cut short" else 0])
-    with pytest.raises(AuditError, match=r"damaged-1, and the same command trains its run again"):
-        do(study, folder)
-    assert not weights.exists()
-    do(study, folder)
+    epochs, said = do(study, folder)
+    assert epochs == pytest.approx(2 + 1)  # the run, and the comparison made of it
+    one = comparison.runs[0]
+    assert said[0] == (
+        f"{weights} does not hold weights of {one.id}, seed {one.seed}, that can be read; it is "
+        f"now {weights.stem}.damaged-1, and the run is trained again."
+    )
+    assert len(said) == 2  # and that the run came out as recorded
+    assert said[1].startswith(f"{one.id}:{one.seed} was trained again because its weights were")
     assert weights.read_bytes() == whole
+    assert results(folder) == results(finished[1])
+
+
+def test_weights_that_another_process_set_aside_are_trained_again_too(
+    copy: tuple[Study, Path], finished: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = copy
+    comparison = comparison_cells(study)[1]
+    (folder / "ledger" / f"{comparison.stem}.json").unlink()
+    weights = OutputFolder(folder).weights(comparison.runs[0])
+    possible = run._possible
+
+    def look_then_lose(cell: Cell, output: OutputFolder) -> bool:
+        found = possible(cell, output)
+        if cell == comparison and found:
+            weights.rename(weights.with_suffix(".damaged-1"))
+            monkeypatch.setattr(run, "_possible", possible)
+        return found
+
+    monkeypatch.setattr(run, "_possible", look_then_lose)
+    do(study, folder)
     assert results(folder) == results(finished[1])
 
 

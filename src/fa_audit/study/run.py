@@ -33,7 +33,7 @@ from fa_audit.study.process import release_memory
 from fa_audit.study.provenance import provenance
 from fa_audit.study.results import Measurements, run_measurements, run_series
 from fa_audit.study.spec import Study
-from fa_audit.study.weights_file import load_weights, write_weights
+from fa_audit.study.weights_file import DamagedWeightsError, load_weights, write_weights
 from fa_audit.training.precision import products_in
 from fa_audit.training.replicas import Replicas, kinship
 from fa_audit.training.trainer import Trainer, subnormals_flushed
@@ -166,11 +166,14 @@ def _try(
                 todo.append(cell)
         if runs := [cell for cell in todo if isinstance(cell, RunCell)]:
             _run(runs, output, dataset, device, progress)
-        if comparisons := [cell for cell in todo if isinstance(cell, ComparisonCell)]:
-            _compare(comparisons, output, dataset, device, progress)
-        for cell in todo:
-            if isinstance(cell, ChannelCell | CostCell):
-                _measure(cell, output, dataset, device, progress)
+        try:
+            if comparisons := [cell for cell in todo if isinstance(cell, ComparisonCell)]:
+                _compare(comparisons, output, dataset, device, progress)
+            for cell in todo:
+                if isinstance(cell, ChannelCell | CostCell):
+                    _measure(cell, output, dataset, device, progress)
+        except DamagedWeightsError as error:
+            progress.say(str(error))  # now an open run, and these cells after it
         # Whoever locks the same paths from now on finds the records first.
         for lock in locks:
             Path(lock.lock_file).unlink(missing_ok=True)

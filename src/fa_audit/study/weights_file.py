@@ -11,13 +11,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fa_audit.errors import AuditError
 from fa_audit.study.cells import RunCell
 from fa_audit.study.files import set_aside, write_atomically
 from fa_audit.study.output import OutputFolder
 
 # Under which key the file keeps the hash of its run's configuration.
 RUN = "run"
+
+
+class DamagedWeightsError(Exception):
+    """Weights that cannot be had; what is left of them is out of the way of a new run."""
 
 
 def write_weights(
@@ -38,7 +41,8 @@ def load_weights(output: OutputFolder, cell: RunCell, checkpoint: str) -> dict[s
     """The weights of a run at "best-validation" or "last", by name.
 
     Raises:
-        AuditError: The file is damaged or another run's, and has been set aside.
+        DamagedWeightsError: The file is damaged or another run's and has been set aside, or
+            another process has just done so.
     """
     path, prefix = output.weights(cell), f"{checkpoint}/"
     found: dict[str, Tensor] = {}
@@ -50,8 +54,12 @@ def load_weights(output: OutputFolder, cell: RunCell, checkpoint: str) -> dict[s
     except (OSError, SafetensorError):
         pass
     if not found:
-        raise AuditError(
-            f"{path} does not hold weights of {cell.id}, seed {cell.seed}, that can be read; it is "
-            f"now {set_aside(path).name}, and the same command trains its run again"
+        try:
+            now = f"it is now {set_aside(path).name}"
+        except FileNotFoundError:
+            now = "it is gone"
+        raise DamagedWeightsError(
+            f"{path} does not hold weights of {cell.id}, seed {cell.seed}, that can be read; "
+            f"{now}, and the run is trained again."
         )
     return found
