@@ -1,6 +1,7 @@
 """The numbers that the notes on the five-rule study tell are those of its ledger."""
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean
 
@@ -143,6 +144,28 @@ def test_runs_trained_again_elsewhere_are_as_many_and_as_near_as_told() -> None:
     assert f"knows {len(again)} whole runs trained again" in text
     assert f"{len(again) - 1} of them lie in that interval" in text
     assert f"the other, BP of seed 2, has {outside['bp', 2]}" in text
+
+
+def test_cells_of_the_matrices_are_counted_as_told() -> None:
+    verdicts = json.loads((FOLDER / "verdicts.json").read_text(encoding="utf-8"))["verdicts"]
+    cells = [one for one in verdicts if one["matrix"]]
+    words = Counter(one["word"] for one in cells)
+    outside = sum("lies outside" in one["reason"] for one in cells)
+    wide = sum("wider than" in one["reason"] for one in cells)
+    assert words["not reproduced"] == 0
+    assert words["reproduced"] + outside + wide == len(cells)
+    text = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
+    assert f"Of the {len(cells)} cells of the paper's twelve matrices {words['reproduced']}" in text
+    assert f"{outside} published values lie outside the 95 % prediction intervals" in text
+    assert f"where {0.05 * len(cells):.0f} would by chance; the other {wide} lie inside" in text
+
+
+def test_the_grid_is_as_far_as_told() -> None:
+    ledger = Ledger(FOLDER / "ledger")
+    grid = [c for c in study_cells(STUDY) if isinstance(c, RunCell) and c.id.startswith("grid-")]
+    there = sum(ledger.find(cell.id, cell.seed, cell.hash) is not None for cell in grid)
+    text = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
+    assert f"of the grid {there} of {len(grid)} cells are there" in text
 
 
 def test_published_similarities_stand_below_ours() -> None:

@@ -47,6 +47,7 @@ pairs = [
     "bp~bp.other-seed",
     "untrained~bp",
     "bp~bp.shuffled",
+    "grid-fa_toeplitz.learning_rate=0.003.feedback_scale=0.1~bp",
 ]
 
 [channels]

@@ -76,7 +76,8 @@ def test_it_is_in_page_markdown_and_csv(invented_report: Report, invented_page: 
     file = invented_page.parent / "accuracy-and-similarity.csv"
     rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
     assert [(row["run"], row["seed"]) for row in rows] == [
-        (id, str(seed)) for id in ("fa_toeplitz", "usf_sn") for seed in range(3)
+        *((id, str(seed)) for id in ("fa_toeplitz", "usf_sn") for seed in range(3)),
+        *(("grid-fa_toeplitz.learning_rate=0.003.feedback_scale=0.1", seed) for seed in "01"),
     ]
 
 

@@ -54,7 +54,7 @@ def test_markdown_has_headlines_warnings_and_all_claims_folded(invented_report: 
     shown, folded = text.split("<details><summary>All 19 claims</summary>")
     assert "| BP: test accuracy |" in shown
     assert "The figure shows what the text says" not in shown
-    assert "- 1 of 52 declared runs and measurements are missing: uSF Init seed 2." in shown
+    assert "- 1 of 54 declared runs and measurements are missing: uSF Init seed 2." in shown
     assert "| The figure shows what the text says |" in folded
     assert folded.rstrip().endswith("</details>")
 

@@ -36,8 +36,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def test_without_any_record_the_page_says_what_is_missing(empty: Report) -> None:
     page = page_of(empty)
-    assert "0 of 52 declared" in page
-    assert "52 of 52 declared runs and measurements are missing" in page
+    assert "0 of 54 declared" in page
+    assert "54 of 54 declared runs and measurements are missing" in page
 
 
 def test_without_any_record_no_figure_is_drawn(empty: Report) -> None:

@@ -12,6 +12,9 @@ import pytest
 from fa_audit.audit import Word
 from fa_audit.report import Report
 from fa_audit.report.claims_table import anchor
+from fa_audit.report.drawing import Figure
+from fa_audit.report.figures.association import accuracy_against_similarity
+from fa_audit.report.figures.similarity import cka_matrices, controls
 from fa_audit.report.style import VERDICTS
 from report.invented import MARKUP
 
@@ -160,6 +163,21 @@ def test_figures_stand_in_the_page_and_beside_it(
     assert "<svg" in (folder / f"{name}.svg").read_text(encoding="utf-8")
 
 
+def test_comparisons_of_a_grid_are_left_to_the_figure_of_similarity_and_accuracy(
+    invented_report: Report,
+) -> None:
+    material = invented_report.material
+    assert any(id.startswith("grid-") and material.runs(id) for id in material.comparisons)
+    for figure in (cka_matrices(material, "all"), controls(material)):
+        assert isinstance(figure, Figure)
+        assert "uSF SN ~ BP" in str(figure.numbers)
+        assert "grid" not in str(figure.numbers)
+        assert not any("grid" in panel.alt for panel in figure.panels)
+    scatter = accuracy_against_similarity(material)
+    assert isinstance(scatter, Figure)
+    assert "grid" in str(scatter.numbers)
+
+
 def test_what_cannot_be_shown_is_named(page: Page) -> None:
     assert "CKA on images that only the reference gets right" in page.text
     assert "No comparison of this study has measured it." in page.text
@@ -174,7 +192,7 @@ def test_no_address_of_a_measure_stands_where_a_title_belongs(page: Page) -> Non
 
 def test_gaps_are_named_first(page: Page) -> None:
     text = re.sub(r"\s+", " ", page.text)
-    assert "1 of 52 declared runs and measurements are missing: uSF Init seed 2." in text
+    assert "1 of 54 declared runs and measurements are missing: uSF Init seed 2." in text
     assert "Runs that diverged, counted like the others: FA (Random) (seed 1)." in text
     assert "above that of guessing" in text
     assert text.index("are missing") < text.index("BP: test accuracy")

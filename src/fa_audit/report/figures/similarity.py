@@ -41,8 +41,7 @@ def cka_matrices(material: Material, subset: str) -> Figure | Missing:
     """CKA of all layer pairs on one subset of the images: ours, published, and the difference."""
     title = f"CKA on {SUBSETS.get(subset, subset)}"
     measure = f"cka/{subset}"
-    ids = [id for id in material.comparisons if not is_control(id)]
-    ids = [id for id in ids if material.places([id], measure)]
+    ids = [id for id in _of_rules(material) if material.places([id], measure)]
     if not ids:
         return Missing(title, "No comparison of this study has measured it.")
     panels = []
@@ -90,6 +89,19 @@ def cka_matrices(material: Material, subset: str) -> Figure | Missing:
             numeric=range(2, 7),
         ),
     )
+
+
+def _of_rules(material: Material) -> list[str]:
+    """Comparisons with the reference, but for those of a grid's settings.
+
+    There are many of these, and what they tell, how similarity goes with accuracy from setting to
+    setting, has a figure of its own.
+    """
+    return [
+        id
+        for id in material.comparisons
+        if not is_control(id) and base(sides(id)[0]) not in material.grid
+    ]
 
 
 def _rows(comparison: str) -> str:
@@ -162,7 +174,7 @@ def controls(material: Material) -> Figure | Missing:
             "network (floor) or with shuffled images (null). Without them nobody can tell how much "
             "of a CKA the shared start and the architecture bring with them.",
         )
-    rules = [id for id in material.comparisons if not is_control(id) and material.runs(id)]
+    rules = [id for id in _of_rules(material) if material.runs(id)]
     ids = sorted([*rules, *yardsticks], key=lambda id: KINDS.index(_kind(id)))
     ends = [i for i in range(1, len(ids)) if _kind(ids[i]) != _kind(ids[i - 1])]
     found = {id: _diagonal(material, id, measure) for id in ids}
