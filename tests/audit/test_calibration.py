@@ -88,12 +88,12 @@ def test_two_one_sided_refutations_are_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_family_that_is_not_adjusted_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families.statistics, "holm", list)
+    monkeypatch.setattr(families.multiplicity, "holm", list)
     assert breaches(find("family of 6: value", "6 like ours"), 5, 150) == ["refuted"]
 
 
 def test_a_map_that_is_not_adjusted_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families.statistics, "benjamini_hochberg", list)
+    monkeypatch.setattr(families.multiplicity, "benjamini_hochberg", list)
     assert breaches(find("map of 16: value", "16 like ours"), 5, 100) == ["refuted"]
 
 
