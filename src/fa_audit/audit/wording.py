@@ -6,7 +6,7 @@ from fa_audit.audit.statistics import Interval
 
 
 def digits(number: float, significant: int = 4) -> str:
-    """A number with four significant digits, "75.04", "−0.5"; from 10,000 on all whole ones."""
+    """A number with so many significant digits, "75.04", "−0.5"; from 10,000 on all whole ones."""
     whole = abs(number) >= 9_999.5  # what four digits would round to 1e+04
     text = f"{number:,.0f}" if whole else f"{number:.{significant}g}"
     return "−" + text[1:] if text.startswith("-") else text

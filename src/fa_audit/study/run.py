@@ -4,7 +4,8 @@ A process takes a cell by locking a file named after the cell's hash; the operat
 lock when the process ends, however it ends. Whoever holds the lock looks at the ledger once more
 before starting. A run saves its state after every epoch and goes on from there next time. Of the
 comparisons of one seed a process takes all that are free and can be made now, and of runs that can
-be trained as one program as many as it may.
+be trained as one program as many as it may. Weights that cannot be read are set aside, and their
+run becomes one that still needs work.
 """
 
 import time
@@ -173,7 +174,7 @@ def _try(
                 if isinstance(cell, ChannelCell | CostCell):
                     _measure(cell, output, dataset, device, progress)
         except DamagedWeightsError as error:
-            progress.say(str(error))  # now an open run, and these cells after it
+            progress.say(str(error))  # its run is open now, and then these cells
         # Whoever locks the same paths from now on finds the records first.
         for lock in locks:
             Path(lock.lock_file).unlink(missing_ok=True)
