@@ -194,12 +194,23 @@ def test_a_property_is_settled_by_the_rule_itself(
     assert found.found in found.reason
 
 
+def test_a_property_in_other_words_is_shown_as_printed_and_judged_as_read(tmp_path: Path) -> None:
+    runs = evidence({"bp": NEAR_75}, properties=PROPERTIES)
+    claim = table("property", published="signs alone", read_as="sign")
+    found = verdict(tmp_path, claim, runs)
+    assert (found.word, found.published) == (Word.REPRODUCED, "signs alone")
+    assert "“signs alone” is read as: sign" in found.reason
+    wrong = verdict(tmp_path, {**claim, "read_as": "none"}, runs)
+    assert wrong.word == Word.NOT_REPRODUCED
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
         ({"aspect": "weight-transport"}, "aspect 'weight-transport' is unknown; did you mean"),
         ({"rule": "usf"}, "rule 'usf' is unknown; choose from: bp, usf_init, fa_random."),
         ({"published": "signs"}, "'signs' is unknown; did you mean 'sign'?"),
+        ({"read_as": "signs"}, "'signs' is unknown; did you mean 'sign'?"),
     ],
 )
 def test_a_property_that_no_rule_can_have_is_refused(
@@ -399,6 +410,30 @@ def test_an_order_that_only_its_family_leaves_open_says_so(tmp_path: Path) -> No
     assert "leaves the order open, for one such among 5 may be chance; about " in found.reason
     near = evidence({"bp": [75.0, 75.5, 75.3], "fa": [75.1, 75.4, 75.2]})
     assert "chance" not in verdict(tmp_path, alone, near).reason
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "lies"),
+    [(74.0, 76.0, "lies inside 74 to 76 %"), (76.0, 80.0, "lies outside 76 to 80 %")],
+)
+def test_a_range_that_only_its_family_leaves_open_says_so(
+    low: float, high: float, lies: str, tmp_path: Path
+) -> None:
+    values = [75.0, 75.4, 74.5, 75.5]
+    claim = table("range", low=low, high=high, family="all")
+    others = [
+        table("range", id=f"other-{i}", low=75.1, high=75.2, family="all") for i in range(9)
+    ]
+    runs = evidence({"bp": values})
+    alone = verdict(tmp_path, claim, runs)
+    assert alone.word != Word.INCONCLUSIVE
+    assert lies in alone.reason
+    found = judge(load_claims(write_claims(tmp_path, claim, *others)), runs)[0]
+    assert found.word == Word.INCONCLUSIVE
+    assert found.interval == alone.interval
+    assert f"{lies}, but one such among 10 claims may be chance; about " in found.reason
+    near = verdict(tmp_path, table("range", low=75.0, high=75.2), runs)
+    assert "is not clearly inside nor clearly outside 75 to 75.2 %; " in near.reason
 
 
 def test_a_distance_is_not_asked_for_before_the_order_holds(tmp_path: Path) -> None:

@@ -9,6 +9,10 @@ from audit.invented import HEADER, evidence, four_verdicts, record, table, verdi
 from fa_audit.audit import Evidence, Word, verdict_table
 
 FOUND = evidence({"bp": [75.1, 75.4, 74.9, 75.2], "fa": [36.0, 35.2, 37.1, 35.9]})
+LEGEND = (
+    "PI: prediction interval of a run like the published one. "
+    "CI: confidence interval of what we estimate."
+)
 COUNTS = "4 claims in all: 2 reproduced, 1 inconclusive, 1 not testable."
 
 
@@ -23,13 +27,14 @@ def test_the_table_shows_claim_published_ours_n_and_verdict(tmp_path: Path) -> N
     assert lines[0] == "Verdicts of study invented on cifar10"
     assert lines[2].split() == ["claim", "published", "ours", "n", "verdict"]
     value, order, source, open_claim = lines[4:8]
-    assert value.startswith("z-value  75 %       75.15 % [74.41, 75.89]")
+    assert value.startswith("z-value  75 %       75.15 %, 95 % PI [74.41, 75.89]")
     assert value.endswith("4  reproduced")
     assert "75 > 36" in order
-    assert "bp − fa: 39.1 points [" in order
+    assert "bp − fa: 39.1 points, 95 % CI [" in order
     assert source.split() == ["source", "not", "testable"]
     assert "inconclusive (needs n ≥ " in open_claim
-    assert lines[9:] == [COUNTS, "Data: cifar10. Seeds: 0, 1, 2, 3. Epochs: 50. Records: 8 of 8."]
+    assert lines[9] == LEGEND
+    assert lines[10:] == [COUNTS, "Data: cifar10. Seeds: 0, 1, 2, 3. Epochs: 50. Records: 8 of 8."]
 
 
 def test_headlines_are_the_rows_in_their_order_and_counts_are_of_all(tmp_path: Path) -> None:
@@ -37,8 +42,29 @@ def test_headlines_are_the_rows_in_their_order_and_counts_are_of_all(tmp_path: P
     lines = verdict_table(verdicts, FOUND, headlines=["source", "z-value"]).splitlines()
     assert [line.split()[0] for line in lines[4:6]] == ["source", "z-value"]
     assert set(lines[6]) == {"-"}
-    assert lines[7] == COUNTS
+    assert lines[7] == "PI: prediction interval of a run like the published one."
+    assert lines[8] == COUNTS
     assert first_cells(verdict_table(verdicts, FOUND, ["open"], markdown=True)) == ["So it is."]
+
+
+def test_abbreviations_are_explained_where_they_occur(tmp_path: Path) -> None:
+    def text(kind: str) -> str:
+        return verdict_table([verdict(tmp_path, table(kind), FOUND)], FOUND)
+
+    assert "PI" not in text("source")
+    assert "CI" not in text("source")
+    assert ", 90 % CI [" in text("equivalence")
+    assert "PI" not in text("equivalence")
+    assert "CI: confidence interval of what we estimate." in text("equivalence")
+
+
+def test_properties_are_counted_apart_for_they_need_no_run(tmp_path: Path) -> None:
+    known = replace(FOUND, properties={"weight transport": {"usf_init": "sign"}})
+    by_definition = verdict(tmp_path, table("property"), known)
+    others = [replace(by_definition, claim=f"c{i}") for i in range(2)]
+    lines = verdict_table([*four_verdicts(tmp_path, FOUND), by_definition, *others], FOUND)
+    assert "\nOf these, 3 are settled by what a rule is, without a run: 3 reproduced.\n" in lines
+    assert "without a run" not in verdict_table(four_verdicts(tmp_path, FOUND), FOUND)
 
 
 def test_the_table_of_a_stand_in_says_so_in_its_title(tmp_path: Path) -> None:
@@ -57,7 +83,7 @@ def test_markdown_has_the_statement_of_each_claim_in_one_row(tmp_path: Path) -> 
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
     assert text.startswith("**Verdicts of study invented on cifar10**\n\n| claim |")
-    assert text.splitlines()[-3] == ""
+    assert text.splitlines()[-4] == ""
 
 
 def test_what_keeps_several_claims_open_is_said_once(tmp_path: Path) -> None:

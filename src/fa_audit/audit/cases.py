@@ -125,12 +125,14 @@ def _property(claim: PropertyClaim, file: str, evidence: Evidence, draft: Verdic
     """The verdict on what a rule is by its definition."""
     by_rule = _looked_up(claim.aspect, evidence.properties, f"{file}, claim {claim.id!r}: aspect")
     found = _looked_up(claim.rule, by_rule, f"{file}, claim {claim.id!r}: rule")
-    _looked_up(claim.published, dict.fromkeys(by_rule.values()), f"{file}, claim {claim.id!r}:")
+    claimed = claim.read_as or claim.published
+    _looked_up(claimed, dict.fromkeys(by_rule.values()), f"{file}, claim {claim.id!r}:")
+    reading = f"; “{claim.published}” is read as: {claim.read_as}" if claim.read_as else ""
     return replace(
         draft,
-        word=Word.REPRODUCED if found == claim.published else Word.NOT_REPRODUCED,
+        word=Word.REPRODUCED if found == claimed else Word.NOT_REPRODUCED,
         reason=f"By definition the {claim.aspect} of {claim.rule} is: {found}; tests hold the "
-        "layers to it.",
+        f"layers to it{reading}.",
         published=claim.published,
         quantity=claim.rule,
         found=found,

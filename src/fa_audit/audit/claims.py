@@ -90,12 +90,16 @@ class SourceClaim(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class PropertyClaim(Claim):
-    """What a rule is like in one aspect of PLAUSIBILITY, in the words of `fa_audit.rules`."""
+    """What a rule is like in one aspect of PLAUSIBILITY, in the words of `fa_audit.rules`.
+
+    Where the paper has another word, `published` is the paper's, and `read_as` what it is read as.
+    """
 
     kind = "property"
     rule: str
     aspect: str
     published: str
+    read_as: str = ""
 
 
 class Term(NamedTuple):

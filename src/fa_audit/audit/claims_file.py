@@ -177,6 +177,7 @@ _KEYS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "minus_measure": (_is_text, "the name of the measurement to subtract"),
     "minus_at": (_is_text, "the place or moment of the measurement to subtract"),
     "rule": (_is_text, "the name of a rule"),
+    "read_as": _TEXT,
     "aspect": (_is_text, "the name of an aspect of rules"),
     "beyond": (
         lambda value: _NAMES[0](value) and len(value) == 2,

@@ -136,8 +136,12 @@ def _decide_bounds(
         return replace(draft, word=Word.NOT_REPRODUCED, reason=f"{ours} lies outside {bounds}.")
     room = min(abs(mean - claim.low), abs(mean - claim.high))
     needed = seeds_for(sd, room, answer.level)
-    prospect = outlook(needed, "our mean lies too near the edge")
-    reason = f"{ours} is not clearly inside nor clearly outside {bounds}; {prospect}."
+    where = f"is not clearly inside nor clearly outside {bounds}"
+    if answer.p <= alpha:
+        # By itself it would have been shown, so the interval does not tell why it is open.
+        side = "inside" if within else "outside"
+        where = f"lies {side} {bounds}, but one such among {answer.family_size} claims may be chance"
+    reason = f"{ours} {where}; {outlook(needed, 'our mean lies too near the edge')}."
     return replace(draft, reason=reason, seeds_needed=needed)
 
 

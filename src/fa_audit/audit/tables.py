@@ -10,6 +10,12 @@ from fa_audit.audit.matrices import summarise_matrices
 from fa_audit.audit.verdict import Verdict, Word
 from fa_audit.audit.wording import digits, show
 
+INTERVALS = {
+    "PI": ("prediction interval", "of a run like the published one"),
+    "CI": ("confidence interval", "of what we estimate"),
+}
+"""What a row calls an interval for short → what a verdict calls it, and what it is of."""
+
 HEAD = ("claim", "published", "ours", "n", "verdict")
 
 
@@ -41,7 +47,8 @@ def verdict_table(
         )
     table = _markdown(title, shown) if markdown else _plain(title, shown)
     matrices = _matrices_together if headlines else _matrices_one_by_one
-    return "\n".join([*table, *_summary(verdicts), *matrices(verdicts), _basis(evidence)])
+    below = (_legend(shown), _summary(verdicts), matrices(verdicts), _properties(verdicts))
+    return "\n".join([*table, *chain.from_iterable(below), _basis(evidence)])
 
 
 def _plain(title: str, verdicts: Sequence[Verdict]) -> list[str]:
@@ -74,11 +81,29 @@ def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
     if verdict.estimate is not None:
         ours = show(verdict.estimate, verdict.unit)
         if verdict.interval is not None:
-            ours += f" [{digits(verdict.interval.low)}, {digits(verdict.interval.high)}]"
+            low, high = map(digits, verdict.interval)
+            ours += f", {_short(verdict.interval_kind)} [{low}, {high}]"
         if verdict.kind == "order":
             ours = f"{verdict.quantity}: {ours}"
     needs = f" (needs n ≥ {verdict.seeds_needed})" if verdict.seeds_needed else ""
     return shown or "", ours, str(verdict.n or ""), f"{verdict.word}{needs}"
+
+
+def _short(interval_kind: str) -> str:
+    """An interval's kind as a row has it, "95 % PI"."""
+    for short, (kind, _) in INTERVALS.items():
+        interval_kind = interval_kind.replace(kind, short)
+    return interval_kind
+
+
+def _legend(shown: Sequence[Verdict]) -> Iterator[str]:
+    """What the abbreviations in the rows stand for."""
+    kinds = " ".join(verdict.interval_kind for verdict in shown)
+    meanings = [
+        f"{short}: {kind} {of}." for short, (kind, of) in INTERVALS.items() if kind in kinds
+    ]
+    if meanings:
+        yield " ".join(meanings)
 
 
 def _summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -108,6 +133,14 @@ def _matrices_together(verdicts: Sequence[Verdict]) -> Iterator[str]:
     matrices = len({verdict.matrix for verdict in cells})
     if matrices:
         yield f"Of these, {len(cells)} are cells of {matrices} matrices: {counted(cells)}."
+
+
+def _properties(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """How many are of definitions: that these are reproduced says nothing of any training."""
+    settled = [verdict for verdict in verdicts if verdict.kind == "property"]
+    if settled:
+        many = f"{len(settled)} are" if len(settled) > 1 else "1 is"
+        yield f"Of these, {many} settled by what a rule is, without a run: {counted(settled)}."
 
 
 def counts_by_origin(verdicts: Sequence[Verdict]) -> Iterator[str]:
