@@ -110,7 +110,7 @@ def test_one_that_is_there_beside_the_setting_stays() -> None:
     found = association(invented(8.0, 5.0, configurations=12, noise=0.3, of_rate=9.0, rate_of=0.1))
     assert sign(found.adjusted) == 1
     assert holds(found.adjusted, 5.0)
-    assert "alike between rules and within them" in " ".join(sentences(found))
+    assert "in the same direction, between rules and within them" in " ".join(sentences(found))
     assert all(sign(rule.over_settings) == 1 for rule in found.by_rule)
 
 
@@ -202,6 +202,9 @@ def test_one_configuration_of_each_rule_has_seeds_alone_to_go_by() -> None:
     assert found.within.clusters == 4
     assert found.within.value == pytest.approx(found.adjusted.value, rel=1e-11)
     assert bracket(found.within) == pytest.approx(bracket(found.adjusted), rel=1e-11)
+    assert not found.settings_vary
+    assert "no setting varies within a rule" in sentences(found)[2]
+    assert "settings held fixed too" not in sentences(found)[2]
     for rule in found.by_rule:
         assert rule.over_settings.reason == "1 configuration"
         assert rule.over_seeds.clusters == 5
@@ -294,7 +297,7 @@ def test_the_text_tells_all_and_what_it_is_not() -> None:
     *records, run, comparison = records_of(runs)
     text = association_text(associate(evidence_of([*records, run])))
     assert "39 runs, 20 configurations, 5 rules, 2 seeds" in text
-    assert "1 left out: r4.3:1 (the record of the comparison is missing)." in text
+    assert "1 left out (the record of the comparison is missing): r4.3:1." in text
     assert "Association, nothing more" in text
     assert "\nconv2 " in text
     whole = association_text(associate(evidence_of([*records, run, comparison])))

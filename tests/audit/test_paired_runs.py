@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audit.invented_pairs import comparison_record, evidence_of, pair, run_record
+from fa_audit.audit import Record
 from fa_audit.audit.paired_runs import paired_runs, to_csv
 
 
@@ -63,7 +64,7 @@ def test_what_is_missing_or_undefined_is_left_out_by_name() -> None:
     assert [run.seed for run in found.runs] == [4]
     assert found.left_out == {
         "usf_sn:0": "the record of the comparison is missing",
-        "usf_sn:1": "no image",
+        "usf_sn:1": "CKA at fc1 is undefined; test accuracy 75 %",
         "usf_sn:2": "the record gives neither value nor reason",
         "usf_sn:3": "the record of the run is missing",
     }
@@ -91,6 +92,22 @@ def test_the_reference_itself_is_no_pair_and_one_run_counts_once() -> None:
     found = paired_runs(evidence_of([*records, run, comparison, *twice]))
     assert [one.run for one in found.runs] == ["usf_sn"]
     assert found.left_out == {}
+
+
+def test_the_reference_cut_short_is_no_pair_for_it_is_its_own_past() -> None:
+    """Of a network compared with its own first epochs, similarity is no matter of what it learnt."""
+    early = {"epochs": 3, "weight_decay": 1e-4}
+    short, slower = run_record("bp.short", 0, 60.0, **early), run_record("bp.slow", 0, 55.0, **early)
+    reference = {**short.configuration, "training": {**short.configuration["training"], "epochs": 50}}
+
+    def beside_it(run: Record) -> Record:
+        compared = comparison_record(run, (0.9, 0.9))
+        return replace(compared, configuration={**compared.configuration, "columns": reference})
+
+    slower.configuration["training"]["learning_rate"] = 5e-4
+    found = paired_runs(evidence_of([short, slower, beside_it(short), beside_it(slower)]))
+    assert [one.run for one in found.runs] == ["bp.slow"]
+    assert found.left_out == {"bp.short:0": "it is the reference itself, cut short"}
 
 
 def test_variants_of_a_rule_are_rules_of_their_own_where_there_are_several() -> None:

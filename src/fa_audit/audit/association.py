@@ -22,6 +22,9 @@ What intervals respect, and what they assume:
   independent given rule and seed, and to scatter each in its own way. Where whole rules are
   compared the clusters are the rules, which are few: 4 or 5 points, however many runs.
 - Runs of different length are never put together: longer training raises accuracy and similarity.
+- Runs without a CKA are missing not at random: they are those whose layers answer every image alike,
+  at chance. What is found holds for runs that can be compared; the others are told with their
+  accuracies.
 
 Accuracy is in %, and a coefficient says how many points of accuracy go with .1 more of CKA.
 """
@@ -73,8 +76,10 @@ class Association:
     """Points per .1 of CKA between the means of rules, each with the same weight."""
     within: Estimate
     """Points per .1 of CKA with rule and seed held fixed; clusters are configurations."""
+    settings_vary: bool
+    """Whether any setting varies within a rule; else there is nothing to adjust for."""
     adjusted: Estimate
-    """The same with the settings held fixed too."""
+    """The same as within, with the settings held fixed too."""
     partial: Estimate
     """The correlation left within rules: that of `adjusted`."""
     by_rule: tuple[RuleAssociation, ...]
@@ -136,6 +141,10 @@ def association(runs: Sequence[PairedRun], similarity: str = MEAN) -> Associatio
             means_y, means_x, np.ones((len(names), 1)), names, "rule"
         ).coefficient,
         within=within.coefficient,
+        settings_vary=any(
+            len(np.unique(_settings([run for run in runs if run.rule == name]), axis=0)) > 1
+            for name in names
+        ),
         adjusted=adjusted.coefficient,
         partial=adjusted.correlation,
         by_rule=tuple(

@@ -40,9 +40,9 @@ def association_text(associations: Associations) -> str:
         alike = [one for one in found if one.epochs == epochs]
         lines += [*_table(alike), LEGEND, "", *sentences(alike[0]), ""]
     left_out = associations.paired.left_out
-    if left_out:
-        reasons = "; ".join(dict.fromkeys(left_out.values()))
-        lines += [f"{len(left_out)} left out: {listed(list(left_out))} ({reasons}).", ""]
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, why in left_out.items() if why == reason]
+        lines += [f"{len(names)} left out ({reason}): {listed(names)}.", ""]
     return "\n".join([*lines, *CAVEATS])
 
 
@@ -57,12 +57,16 @@ def sentences(found: Association) -> tuple[str, ...]:
             _counted(len(found.seeds), "seed"),
         )
     )
+    adjusted = (
+        f"with the settings held fixed too, {_per_step(found.adjusted)}"
+        if found.settings_vary
+        else "no setting varies within a rule, so there is none to hold fixed"
+    )
     return (
         f"{_counted(found.epochs, 'epoch')}; {runs}. Over all runs accuracy and {of} correlate "
         f"with {shown(found.correlation, 3)}.",
         f"Between rules, {_per_step(found.between)}.",
-        f"Within rules, {_per_step(found.within)}; with the settings held fixed too, "
-        f"{_per_step(found.adjusted)}.",
+        f"Within rules, {_per_step(found.within)}; {adjusted}.",
         f"The correlation left within rules, settings held fixed: {shown(found.partial, 3)}.",
         *_together(found),
         *map(_of_rule, found.by_rule),
@@ -102,7 +106,10 @@ def _together(found: Association) -> Iterator[str]:
     if within is None:
         yield "Similarity tells rules apart; whether it tells runs of one rule apart stays open."
     elif within == between:
-        yield "Similarity goes with accuracy alike between rules and within them."
+        yield (
+            "Similarity goes with accuracy in the same direction, between rules and within them; how "
+            "steeply, the two slopes tell."
+        )
     elif within == 0:
         yield "Similarity tells rules apart; that it tells runs of one rule apart is not shown."
     else:

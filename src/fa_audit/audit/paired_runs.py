@@ -65,8 +65,10 @@ def paired_runs(evidence: Evidence, reference: str = "bp") -> PairedRuns:
     is that of the very weights that were compared, as the comparison gives it; of a comparison that
     does not, made before comparisons did, it is the run's.
 
-    A run that is the reference itself under another name is no pair, and one that occurs under two
-    names is counted once.
+    A run that is the reference itself under another name is no pair, nor is its beginning: a network
+    compared with its own past is alike for another reason than what it learnt. A run that occurs
+    under two names is counted once. One whose CKA is undefined at a layer, as where a layer answers
+    every image alike, is left out, and its accuracy said: such runs are not a fair sample.
 
     Args:
         evidence: The study's records.
@@ -82,9 +84,11 @@ def paired_runs(evidence: Evidence, reference: str = "bp") -> PairedRuns:
             if run is None or comparison is None:
                 missing = "run" if run is None else "comparison"
                 left_out[f"{id}:{seed}"] = f"the record of the {missing} is missing"
-            elif reason := _undefined(run, comparison):
+            elif _same(comparison):
+                continue
+            elif reason := _cut_short(comparison) or _undefined(run, comparison):
                 left_out[f"{id}:{seed}"] = reason
-            elif run.hash not in hashes and not _same(comparison):
+            elif run.hash not in hashes:
                 hashes.add(run.hash)
                 found.append((run, comparison))
     rules = _rule_names([run.configuration for run, _ in found])
@@ -107,13 +111,15 @@ def to_csv(runs: Sequence[PairedRun]) -> str:
 
 def _undefined(run: Record, comparison: Record) -> str:
     """Why a run and its comparison do not give all numbers; empty where they do."""
-    layers = _layers_of(comparison)
-    numbers = [
-        _accuracy(run, comparison),
-        *(measured(comparison, SIMILARITY, f"{layer}/{layer}") for layer in layers),
-    ]
-    reasons = (number for number in numbers if isinstance(number, str))
-    return next(reasons, "" if layers else f"the comparison holds no {SIMILARITY}")
+    accuracy, layers = _accuracy(run, comparison), _layers_of(comparison)
+    if isinstance(accuracy, str):
+        return accuracy
+    if not layers:
+        return f"the comparison holds no {SIMILARITY}"
+    found = {layer: measured(comparison, SIMILARITY, f"{layer}/{layer}") for layer in layers}
+    gaps = [layer for layer, value in found.items() if isinstance(value, str)]
+    what = f"CKA at {', '.join(gaps)} is undefined; test accuracy {accuracy:.4g} %"
+    return what if gaps else ""
 
 
 def _accuracy(run: Record, comparison: Record) -> float | str:
@@ -137,6 +143,15 @@ def _checkpoint(comparison: Record) -> str:
 
 def _same(comparison: Record) -> bool:
     return bool(comparison.configuration["rows"] == comparison.configuration["columns"])
+
+
+def _cut_short(comparison: Record) -> str:
+    """Why a run that is the reference but for its length is no pair; empty for any other."""
+    rows, columns = (
+        {**whole, "training": {**whole["training"], "epochs": None}}
+        for whole in (comparison.configuration[side] for side in ("rows", "columns"))
+    )
+    return "it is the reference itself, cut short" if rows == columns else ""
 
 
 def _paired(run: Record, comparison: Record, rule: str) -> PairedRun:
