@@ -1,5 +1,6 @@
 """The README promises nothing that does not work."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from fa_audit.audit import load_claims
+from fa_audit.audit.wording import digits
 from fa_audit.cli import build_parser, main
 from fa_audit.report.drawing import Figure
 
@@ -97,11 +99,20 @@ def test_what_surprised_us_tells_the_numbers_of_the_claims_it_names(
     statements = {
         claim.id: claim.statement for claim in load_claims(ROOT / study / "claims.toml").claims
     }
+    recorded = json.loads((ROOT / study / "verdicts.json").read_text(encoding="utf-8"))
+    verdicts = {one["claim"]: one for one in recorded["verdicts"]}
     for told, names in found:
         known: set[str] = set()
+        least: set[str] = set()
         for name in names.split(", "):
+            differences = [abs(one["difference"]["mean"]) for one in verdicts[name]["comparisons"]]
+            least |= {digits(min(differences))} if differences else set()
             [row, reason] = [line for line in printed if re.match(rf"{re.escape(name)}[ :]", line)]
             known |= numbers(f"{row} {reason} {statements[name]}".replace(name, ""))
+        at_least = re.findall(r"(\d[\d.]*)(?: points)? or more", told)
+        assert set(at_least) <= least, f"not the least of any claim named: {at_least}"
+        known |= least
+        told = re.sub(r"\]\(.*?\)", "]", told)  # the target of a link is no number told
         assert numbers(told) <= known, f"{sorted(numbers(told) - known)}: {told}"
 
 

@@ -421,9 +421,7 @@ def test_a_range_that_only_its_family_leaves_open_says_so(
 ) -> None:
     values = [75.0, 75.4, 74.5, 75.5]
     claim = table("range", low=low, high=high, family="all")
-    others = [
-        table("range", id=f"other-{i}", low=75.1, high=75.2, family="all") for i in range(9)
-    ]
+    others = [table("range", id=f"other-{i}", low=75.1, high=75.2, family="all") for i in range(9)]
     runs = evidence({"bp": values})
     alone = verdict(tmp_path, claim, runs)
     assert alone.word != Word.INCONCLUSIVE

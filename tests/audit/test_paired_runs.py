@@ -95,10 +95,16 @@ def test_the_reference_itself_is_no_pair_and_one_run_counts_once() -> None:
 
 
 def test_the_reference_cut_short_is_no_pair_for_it_is_its_own_past() -> None:
-    """Of a network compared with its own first epochs, similarity is no matter of what it learnt."""
+    """A network is like its own first epochs for another reason than what it learnt."""
     early = {"epochs": 3, "weight_decay": 1e-4}
-    short, slower = run_record("bp.short", 0, 60.0, **early), run_record("bp.slow", 0, 55.0, **early)
-    reference = {**short.configuration, "training": {**short.configuration["training"], "epochs": 50}}
+    short, slower = (
+        run_record("bp.short", 0, 60.0, **early),
+        run_record("bp.slow", 0, 55.0, **early),
+    )
+    reference = {
+        **short.configuration,
+        "training": {**short.configuration["training"], "epochs": 50},
+    }
 
     def beside_it(run: Record) -> Record:
         compared = comparison_record(run, (0.9, 0.9))

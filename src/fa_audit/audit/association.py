@@ -22,9 +22,9 @@ What intervals respect, and what they assume:
   independent given rule and seed, and to scatter each in its own way. Where whole rules are
   compared the clusters are the rules, which are few: 4 or 5 points, however many runs.
 - Runs of different length are never put together: longer training raises accuracy and similarity.
-- Runs without a CKA are missing not at random: they are those whose layers answer every image alike,
-  at chance. What is found holds for runs that can be compared; the others are told with their
-  accuracies.
+- Runs without a CKA are not missing at random: they are those whose layers answer every image
+  alike, at chance. What is found holds for runs that can be compared; the others are told with
+  their accuracies.
 
 Accuracy is in %, and a coefficient says how many points of accuracy go with .1 more of CKA.
 """

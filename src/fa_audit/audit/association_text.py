@@ -107,8 +107,8 @@ def _together(found: Association) -> Iterator[str]:
         yield "Similarity tells rules apart; whether it tells runs of one rule apart stays open."
     elif within == between:
         yield (
-            "Similarity goes with accuracy in the same direction, between rules and within them; how "
-            "steeply, the two slopes tell."
+            "Similarity goes with accuracy in the same direction, between rules and within them; "
+            "how steeply, the two slopes tell."
         )
     elif within == 0:
         yield "Similarity tells rules apart; that it tells runs of one rule apart is not shown."

@@ -140,7 +140,9 @@ def _decide_bounds(
     if answer.p <= alpha:
         # By itself it would have been shown, so the interval does not tell why it is open.
         side = "inside" if within else "outside"
-        where = f"lies {side} {bounds}, but one such among {answer.family_size} claims may be chance"
+        where = (
+            f"lies {side} {bounds}, but one such among {answer.family_size} claims may be chance"
+        )
     reason = f"{ours} {where}; {outlook(needed, 'our mean lies too near the edge')}."
     return replace(draft, reason=reason, seeds_needed=needed)
 

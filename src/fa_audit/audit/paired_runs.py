@@ -65,10 +65,10 @@ def paired_runs(evidence: Evidence, reference: str = "bp") -> PairedRuns:
     is that of the very weights that were compared, as the comparison gives it; of a comparison that
     does not, made before comparisons did, it is the run's.
 
-    A run that is the reference itself under another name is no pair, nor is its beginning: a network
-    compared with its own past is alike for another reason than what it learnt. A run that occurs
-    under two names is counted once. One whose CKA is undefined at a layer, as where a layer answers
-    every image alike, is left out, and its accuracy said: such runs are not a fair sample.
+    A run that is the reference itself under another name is no pair, nor is its beginning: a
+    network compared with its own past is alike for another reason than what it learnt. A run that
+    occurs under two names is counted once. One whose CKA is undefined at a layer, as where a layer
+    answers every image alike, is left out, and its accuracy said: such runs are not a fair sample.
 
     Args:
         evidence: The study's records.
