@@ -26,6 +26,7 @@ def test_cifar10_is_read_from_the_folder_else_from_the_environment(
     write_binary(tmp_path / "here", small_cifar)
     monkeypatch.setenv("FA_AUDIT_DATA", str(tmp_path / "nowhere"))
     assert load_dataset("cifar10", tmp_path / "here").name == "cifar10"
+    assert load_dataset("cifar10", str(tmp_path / "here")).name == "cifar10"
     with pytest.raises(AuditError, match="nowhere does not exist"):
         load_dataset("cifar10")
     monkeypatch.setenv("FA_AUDIT_DATA", str(tmp_path / "here"))

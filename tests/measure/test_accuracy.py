@@ -62,7 +62,27 @@ def test_losses_that_are_not_finite_are_reported_and_not_raised() -> None:
     logits, labels = logits_and_labels(8)
     found = evaluate(Table(), lambda part: logits[part] * math.nan, torch.arange(8), labels)
     assert math.isnan(found.loss)
-    assert 0 <= found.accuracy <= 100
+    assert found.accuracy == 0
+    assert {one for one in found.per_class if one is not None} == {0}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_image_without_a_finite_answer_counts_as_wrong_and_the_others_as_ever(
+    bad: float,
+) -> None:
+    labels = torch.tensor([0, 1, 2, 0])
+    logits = F.one_hot(labels, CLASSES).float()
+    logits[0, 0] = bad  # argmax takes both for the largest, so for the label's own class
+    found = evaluate(Table(), lambda part: logits[part], torch.arange(4), labels)
+    assert found.predictions.tolist() == [-1, 1, 2, 0]
+    assert found.accuracy == 75
+    assert found.per_class == (50, 100, 100, None)
+
+
+def test_a_class_that_a_network_rules_out_leaves_the_image_an_answer() -> None:
+    logits, labels = torch.tensor([[1.0, 2.0, -math.inf]]), torch.tensor([1])
+    found = evaluate(Table(), lambda part: logits[part], torch.arange(1), labels)
+    assert (found.accuracy, found.predictions.tolist()) == (100, [1])
 
 
 def test_evaluating_leaves_mode_and_gradients_as_they_were() -> None:

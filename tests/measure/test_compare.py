@@ -372,3 +372,62 @@ def test_a_network_that_calls_no_layer_is_an_error() -> None:
         network = Silent()
     with pytest.raises(AuditError, match="none of the network's Linear and Conv2d layers ran"):
         compare(network, small_network(1), images(8))
+
+
+class Sometimes(nn.Module):
+    """Runs its middle layer only for batches whose first image begins with a positive number."""
+
+    def __init__(self, others: bool = False) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(72, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.others = others
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.first(x.flatten(1))
+        if self.others or x[0, 0, 0, 0] > 0:
+            h = self.middle(h.relu())
+        out: Tensor = self.last(h)
+        return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_layer_that_runs_in_some_batches_only_is_an_error_that_leaves_other_pairs_alone(
+    seed: int,
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        sometimes = Sometimes()
+    networks = {"sometimes": sometimes, "whole": small_network(1), "other": small_network(2)}
+    pairs = [Pair("sometimes", "whole"), Pair("whole", "other"), Pair("sometimes", "sometimes")]
+    x = images(64)
+    first, fine, last = compare_many(networks, pairs, x, batch_size=8, seed=seed)
+    assert isinstance(fine, Similarity)
+    alone = compare(networks["whole"], networks["other"], x, batch_size=8, seed=seed)
+    assert torch.equal(fine.matrix, alone.matrix)
+    for error in (first, last):
+        assert isinstance(error, AuditError)
+        assert "middle" in str(error)
+        assert "in some batches and not in others" in str(error)
+
+
+class Alternating(nn.Module):
+    """Runs its two branches in turns as to which comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.turn = nn.Linear(72, 5), nn.Linear(72, 7), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.turn = not self.turn
+        order = (self.left, self.right) if self.turn else (self.right, self.left)
+        found = {layer: layer(x.flatten(1)) for layer in order}
+        return torch.cat([found[self.left], found[self.right]], 1)
+
+
+def test_layers_keep_their_rows_whichever_of_them_runs_first() -> None:
+    with torch.random.fork_rng(devices=[]):
+        network = Alternating()
+    [found] = compare_many({"a": network}, [Pair("a", "a")], images(64), batch_size=8)
+    assert isinstance(found, Similarity)
+    assert (found.rows, found.features_rows) == (("left", "right"), (5, 7))
+    second = compare(network.left, network.right, images(64).flatten(1), batch_size=8)
+    np.testing.assert_allclose(found.matrix[0, 1].item(), second.matrix.item(), atol=1e-12)

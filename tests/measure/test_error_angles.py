@@ -1,5 +1,7 @@
 """Angles against backward passes written out in NumPy, every feedback an explicit matrix."""
 
+import copy
+from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ from rules.variants import (
     feedback_twin,
     small_batch,
 )
+from rules.variants import small_network as deep_network
 
 Array = rule_twins.Array
 
@@ -225,3 +228,60 @@ def test_what_does_not_lead_to_the_logits_is_left_out() -> None:
     assert list(found) == ["logits"]
     ranks = error_ranks(network, images(4), labels)
     assert "aside" not in ranks
+
+
+class Lowered(nn.Sequential):
+    """Computes in bfloat16 whoever calls it, and answers in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y: Tensor = super().forward(x)
+        return y.float()
+
+
+@every_rule
+@pytest.mark.parametrize("within", [True, False], ids=["in the network", "around it"])
+def test_angles_under_autocast_are_nearly_those_without(rule: str, within: bool) -> None:
+    if within and RULES[rule].direct:
+        pytest.skip("the network does not end with a layer")
+    x, labels = small_batch(n=8)[0].float(), torch.arange(8) % 4
+    with torch.random.fork_rng(devices=[]):
+        network = deep_network(torch.float32)
+    lowered = copy.deepcopy(network)
+    if within:
+        lowered = Lowered(OrderedDict(lowered.named_children()))
+    for one in (network, lowered):
+        convert(one, rule, seed=1, example_input=x)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not within):
+        found = error_angles(lowered, x, labels)
+    for name, expected in error_angles(network, x, labels).items():
+        for low, full in zip(
+            (found[name].local, found[name].true), (expected.local, expected.true), strict=True
+        ):
+            assert low.angle == pytest.approx(full.angle, abs=3)
+            assert low.norm_v == pytest.approx(full.norm_v, rel=0.1)
+
+
+@every_rule
+@pytest.mark.parametrize("frozen", [("conv", "norm"), ("",)], ids=["below", "all"])
+def test_frozen_layers_are_measured_like_those_that_are_trained(
+    rule: str, frozen: tuple[str, ...]
+) -> None:
+    network, x, labels = small_network(1), images(8), torch.arange(8) % 4
+    convert(network, rule, seed=1, example_input=x)
+    expected = error_angles(network, x, labels), error_ranks(network, x, labels)
+    for name in frozen:
+        network.get_submodule(name).requires_grad_(False)
+    assert (error_angles(network, x, labels), error_ranks(network, x, labels)) == expected
+    assert not x.requires_grad
+
+
+def test_images_that_the_network_overwrites_may_be_measured() -> None:
+    network = nn.Sequential(nn.ReLU(inplace=True), small_network(1))
+    convert(network, "fa_toeplitz", example_input=images(2))
+    assert error_angles(network, images(4), torch.arange(4))
+
+
+def test_a_network_without_a_rule_has_no_angles_and_says_so() -> None:
+    with pytest.raises(AuditError, match=r"^no error arrives at any layer of Sequential.*put a r"):
+        error_angles(small_network(1), images(4), torch.arange(4))

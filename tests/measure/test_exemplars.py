@@ -128,6 +128,11 @@ def test_an_image_of_one_colour_has_its_grey_and_no_contrast(
     assert deviation.tolist() == pytest.approx([0.0], abs=1e-12)
 
 
+def test_brightness_is_taken_on_the_device_that_the_pixels_lie_on() -> None:
+    mean, deviation = brightness_and_contrast(torch.zeros(2, 4, 4, 3, device="meta").byte())
+    assert (mean.device.type, deviation.device.type) == ("meta", "meta")
+
+
 def test_half_black_half_white_has_the_highest_contrast_there_is() -> None:
     halves = torch.cat([flat(0, 0, 0), flat(255, 255, 255)], dim=1)
     mean, deviation = brightness_and_contrast(torch.cat([halves, halves]))

@@ -165,13 +165,40 @@ def test_errors_that_overflow_have_no_rank() -> None:
     assert found["fc2"].ranks is not None
 
 
-def test_frozen_layers_have_no_gradient_and_no_error_where_nothing_below_is_trained() -> None:
+def test_frozen_layers_have_no_gradient_but_the_error_that_arrives_at_them() -> None:
     network = small_network(1)
     for parameter in (*network.conv.parameters(), *network.norm.parameters()):
         parameter.requires_grad_(False)
     batch = images(8), torch.arange(8) % 4
     assert list(gradient_ranks(network, *batch)) == ["fc1", "fc2"]
-    assert list(error_ranks(network, *batch)) == ["fc1", "fc2"]
+    assert list(error_ranks(network, *batch)) == ["conv", "fc1", "fc2"]
+
+
+def test_gradients_of_a_network_of_which_no_weight_is_trained_are_refused() -> None:
+    network = small_network(1).requires_grad_(False)
+    with pytest.raises(AuditError, match=r"^no Linear or Conv2d weight of Sequential is trained"):
+        gradient_ranks(network, images(8), torch.arange(8) % 4)
+
+
+class Embedded(nn.Module):
+    """Takes numbers of words, which have no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(9, 5), nn.Linear(5, 3)
+
+    def forward(self, words: Tensor) -> Tensor:
+        out: Tensor = self.head(self.words(words).mean(1))
+        return out
+
+
+def test_errors_of_a_frozen_network_whose_input_is_integers_are_refused() -> None:
+    with torch.random.fork_rng(devices=[]):
+        network = Embedded()
+    batch = torch.arange(8).view(4, 2), torch.arange(4) % 3
+    assert list(error_ranks(network, *batch)) == ["head"]
+    with pytest.raises(AuditError, match=r"^no error arrives at any layer of Embedded that"):
+        error_ranks(network.requires_grad_(False), *batch)
 
 
 # Trajectories

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_audit.errors import AuditError
-from fa_audit.metrics import cka, cka_features, gram, hsic
+from fa_audit.metrics import (
+    CentredGrams,
+    MinibatchCKA,
+    cka,
+    cka_features,
+    gram,
+    hsic,
+    procrustes_similarity,
+)
 from fa_audit.metrics.cka import BLOCK
 from oracles import metrics_twins as twins
 
@@ -111,6 +119,19 @@ def test_centring_does_not_change_hsic(normal):
     assert hsic(X @ X.T, L).item() == pytest.approx(hsic(gram(X), L).item(), abs=1e-10)
 
 
+def test_a_matrix_that_hardly_varies_is_noise_unless_it_is_centred_before(normal):
+    """The limit that hsic's docstring states, and the way around it."""
+    n, X = 64, normal(0, 64, 3)
+    L = gram(X + 0.3 * normal(1, 64, 3))
+    H = torch.eye(n, dtype=torch.float64) - 1 / n
+    for estimator, twin in (("debiased", twins.hsic_debiased), ("biased", twins.hsic_biased)):
+        for width in (10, 1e4):
+            K = (-torch.cdist(X, X).square() / (2 * width**2)).exp()
+            expected = twin((H @ K @ H).numpy(), L.numpy())
+            assert hsic(H @ K @ H, L, estimator).item() == pytest.approx(expected, rel=1e-6)
+            assert (hsic(K, L, estimator) == 0) == (width == 1e4)
+
+
 # The bias that decides the default
 
 
@@ -155,6 +176,26 @@ def test_every_floating_dtype_is_measured_as_its_float64_copy(normal, dtype):
     X, Y = normal(0, 32, 40).to(dtype), normal(1, 32, 40).to(dtype)
     assert gram(X).dtype == torch.float64
     assert cka(X, Y) == pytest.approx(cka(X.double(), Y.double()), abs=1e-6)
+
+
+def test_the_gram_matrix_is_the_same_within_autocast(normal):
+    X, Y = normal(0, 32, 40, dtype=torch.float32), normal(1, 32, 20, dtype=torch.float32)
+    expected, value = gram(X), cka(X, Y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(gram(X), expected)
+        assert cka(X, Y) == value
+
+
+def test_no_similarity_leaves_the_range_that_is_promised(normal):
+    for seed in range(40):
+        X = normal(seed, 20, 7)
+        for Y in (X, 3 * X, X + 1):
+            for measure in (cka, cka_features, procrustes_similarity):
+                assert -1 <= measure(X, Y) <= 1
+            assert 0 <= cka(X, Y, "biased") <= 1
+            batches = MinibatchCKA()
+            batches.update(CentredGrams([gram(X)]), CentredGrams([gram(Y)]))
+            assert batches.matrix().abs().max() <= 1
 
 
 def test_gram_leaves_its_argument_alone(normal):

@@ -258,3 +258,9 @@ def test_a_block_whose_convolutions_vanish_lets_its_input_through() -> None:
 def test_an_unknown_normalisation_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(AuditError, match=r"^normalisation is 'layer'; choose one of: batch, none$"):
         built(name, "layer")
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_a_plain_network_with_fewer_layers_than_stages_need_is_refused(depth: int) -> None:
+    with pytest.raises(AuditError, match=rf"^a plain network of depth {depth} .* at least 4"):
+        plain_cnn(depth)

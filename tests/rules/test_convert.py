@@ -376,3 +376,65 @@ def test_hooks_given_later_to_the_new_layer_are_not_the_old_one_s():
     assert seen == [old]
     network(torch.ones(1, 3))
     assert seen == [old, "new", network[1]]
+
+
+@every_rule
+def test_conversion_runs_no_backward_pass_into_what_made_the_example(rule):
+    below = nn.Linear(4, 3)
+    example = below(images(2, 4))
+    convert(mlp(3, 4, 2)[:-1], rule, example_input=example)
+    assert below.weight.grad is None
+    example.sum().backward()  # its graph is still there
+    leaf = images(2, 3).requires_grad_()
+    convert(mlp(3, 4, 2)[:-1], rule, example_input=leaf)
+    assert leaf.grad is None
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["converted", "refused"])
+def test_a_hook_from_before_the_conversion_is_removed_by_its_handle(fails):
+    network = Listed() if fails else Runs(lambda self, x: self.b(self.a(x)), **layers_a_b())
+    seen = []
+    handles = [
+        network.b.register_forward_hook(lambda *_: seen.append("after")),
+        network.b.register_forward_pre_hook(lambda *_: seen.append("before")),
+        network.b.register_full_backward_hook(lambda *_: seen.append("back")),
+    ]
+    try:
+        convert(network, "fa_toeplitz", example_input=torch.ones(2, 6))
+    except AuditError:
+        assert fails
+    seen.clear()
+    network(torch.ones(2, 6)).sum().backward()
+    assert sorted(seen) == ["after", "back", "before"]
+    for handle in handles:
+        handle.remove()
+    network(torch.ones(2, 6)).sum().backward()
+    assert len(seen) == 3
+
+
+def layers_a_b() -> dict[str, nn.Module]:
+    return {"a": nn.Linear(6, 5), "b": nn.Linear(5, 4)}
+
+
+@every_rule
+def test_lazy_normalisation_is_as_new_after_the_conversion(rule):
+    network = nn.Sequential(
+        nn.LazyConv2d(4, 3),
+        nn.LazyBatchNorm2d(),
+        nn.Flatten(),
+        nn.LazyLinear(5),
+        nn.LazyBatchNorm1d(),
+        nn.LazyLinear(2),
+    )
+    result = convert(network, rule, example_input=images(3, 3, 6, 6))
+    assert result.converted == ("3", "5")
+    for norm in (network[1], network[4]):
+        assert (norm.running_mean == 0).all()
+        assert (norm.running_var == 1).all()
+        assert norm.num_batches_tracked == 0
+
+
+def test_lazy_normalisation_that_does_not_run_stays_lazy():
+    network = Runs(lambda self, x: self.b(self.a(x)), norm=nn.LazyBatchNorm1d(), **layers_a_b())
+    convert(network, "usf_sn", example_input=torch.ones(2, 6))
+    assert type(network.norm) is nn.LazyBatchNorm1d

@@ -411,6 +411,25 @@ def test_samples_that_are_counted_otherwise_in_the_middle_are_refused():
     refused(network, images(2, 5, 3), sentence)
 
 
+def transposed_below_the_head(self: Runs, x: Tensor) -> Tensor:
+    h = torch.relu(self.b(torch.relu(self.a(x))))
+    return self.c(h.transpose(0, 1))
+
+
+def test_samples_that_lie_in_another_order_at_the_output_are_refused():
+    """As many errors as samples, but each would go to another sample's layer."""
+    network = Runs(transposed_below_the_head, **{name: nn.Linear(3, 3) for name in "abc"})
+    sentence = r"^b was given 2 × 5 samples, but the network's output has errors of 5 × 2; "
+    refused(network, images(2, 5, 3), sentence)
+
+
+def test_samples_that_come_to_lie_in_another_order_later_are_refused_at_backward():
+    network = Runs(transposed_below_the_head, **{name: nn.Linear(3, 3) for name in "abc"})
+    convert(network, "dfa", example_input=images(2, 1, 3))
+    with pytest.raises(AuditError, match=r"^b was given 2 × 5 samples, but .* errors of 5 × 2; "):
+        network(images(2, 5, 3)).sum().backward()
+
+
 def test_an_example_is_needed():
     with pytest.raises(AuditError, match=r"^rule 'dfa' sends .* seen running; give example_input$"):
         convert(small_network(), "dfa")

@@ -44,6 +44,17 @@ def test_a_refused_rule_leaves_the_layer_as_it_was():
         assert (layer.rule.name, layer.options) == ("usf_sn", {"norm": "spectral"})
 
 
+def test_a_rule_that_is_refused_for_its_geometry_leaves_the_layer_as_it_was():
+    layer = FeedbackConv2d(3, 4, 3, rule="usf_init", feedback_scale=0.5)
+    initial, feedback = layer.initial_feedback, layer.feedback()
+    with pytest.raises(AuditError, match="give input_size"):
+        layer.set_rule("fa_random", feedback_scale=2)
+    assert (layer.rule.name, layer.feedback_scale, layer.input_size) == ("usf_init", 0.5, None)
+    assert layer.options == {"magnitude": "absolute"}
+    assert layer.initial_feedback is initial
+    assert torch.equal(layer.feedback(), feedback)
+
+
 @every_variant
 @both_layers
 @pytest.mark.parametrize("scale", [0, -1, 0.0, math.nan, math.inf])

@@ -130,3 +130,13 @@ def test_another_rule_takes_the_trained_feedback_out_again():
     layer.set_rule("kolen_pollack")
     assert len(list(layer.parameters())) == 3
     assert layer.initial_feedback is None
+
+
+@both_layers
+def test_gradients_of_weight_and_feedback_are_two_tensors(kind):
+    layer = make_layer(kind, KOLEN_POLLACK)
+    y = layer(make_input(kind))
+    first, second = torch.autograd.grad(y.sum(), [layer.weight, layer.trained_feedback])
+    assert torch.equal(first, second)
+    first.mul_(2)
+    assert torch.equal(first, 2 * second)

@@ -194,3 +194,10 @@ def test_an_intervention_on_weights_whose_feedback_is_trained_like_them_is_refus
 def test_a_layer_named_twice_is_refused() -> None:
     with pytest.raises(AuditError, match=r"^trained_layers names a layer twice \(fc1, fc1\)"):
         replace(TRAINING, trained_layers=("fc1", "fc1"))
+
+
+def test_a_layer_inside_another_that_is_named_is_refused() -> None:
+    for layers in (("s", "s.b"), ("fc", "s.b.c", "s")):
+        with pytest.raises(AuditError, match=r"^trained_layers names s and s\.b.* inside it; "):
+            replace(TRAINING, trained_layers=layers)
+    assert replace(TRAINING, trained_layers=("fc1", "fc10", "fc1x.y")).trained_layers

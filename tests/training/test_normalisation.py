@@ -197,3 +197,28 @@ def test_a_run_that_diverges_is_recorded_with_finite_weights(learning_rate: floa
     trainer = trained(run(learning_rate=learning_rate))
     for weights in trainer.weights.values():
         assert all(bool(weight.isfinite().all()) for weight in weights.values())
+
+
+def test_weights_of_a_network_without_the_rule_leave_its_trained_feedback_alone() -> None:
+    plain, ruled = (
+        untrained_network(configuration(rule), dataset()) for rule in ("bp", "kolen_pollack")
+    )
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.add_(1)
+    feedback = {n: p.clone() for n, p in ruled.named_parameters() if "trained_feedback" in n}
+    set_weights(ruled, network_weights(plain))
+    after = dict(ruled.named_parameters())
+    assert len(feedback) == 4
+    for name, value in feedback.items():
+        assert torch.equal(after[name], value)
+    for name, value in plain.named_parameters():
+        assert torch.equal(after[name], value)
+
+
+def test_weights_of_another_network_are_no_weights_for_it() -> None:
+    network = untrained_network(configuration("kolen_pollack"), dataset())
+    weights = dict(network_weights(network))
+    del weights["fc2.weight"]
+    with pytest.raises(KeyError):
+        set_weights(network, weights)

@@ -11,7 +11,7 @@ from torch import nn
 from fa_audit.measure import error_angles
 from fa_audit.rules import RULES, convert, feedback_layers
 from fa_audit.training.configuration import ProbeSettings
-from fa_audit.training.probe import Probe, probe_steps
+from fa_audit.training.probe import OF_ERRORS, Probe, probe_steps
 from fa_audit.training.trainer import Trainer, untrained_network
 from fa_audit.training.weights import all_finite
 from oracles import metrics_twins as twins
@@ -168,6 +168,19 @@ def test_what_overflows_or_vanishes_is_unknown_and_nothing_is_raised(
     values = [v for layer in LAYERS for quantity in series[layer].values() for v in quantity]
     assert all(value is None or math.isfinite(value) for value in values)
     assert series["conv2"]["distance"] == [0.0]
+
+
+def test_where_errors_overflow_it_is_unknown_how_many_are_zero() -> None:
+    network = untrained_network(configuration("fa_toeplitz"), dataset())
+    images = torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    probe = Probe(network, images, torch.arange(4), ProbeSettings())
+    for layer in feedback_layers(network).values():
+        assert layer.initial_feedback is not None
+        layer.initial_feedback.mul_(1e38)
+    probe.measure(0)
+    for name in LAYERS[1:]:
+        assert all(probe.series[name][quantity] == [None] for quantity in OF_ERRORS)
+        assert probe.series[name]["sign_concordance"] != [None]
 
 
 def test_direct_feedback_is_not_compared_with_weights_that_happen_to_have_its_shape() -> None:

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-def load_dataset(name: str, folder: Path | None = None, **sizes: int) -> Dataset:
+def load_dataset(name: str, folder: Path | str | None = None, **sizes: int) -> Dataset:
     """Load a data set by its name.
 
     Args:
@@ -44,5 +44,5 @@ def load_dataset(name: str, folder: Path | None = None, **sizes: int) -> Dataset
                 f"{name} takes no {', '.join(sizes)}: its sizes are fixed; leave that out, or "
                 "use shapes."
             )
-        return load_cifar(name, folder or find_cifar(name))
+        return load_cifar(name, Path(folder) if folder else find_cifar(name))
     raise AuditError(f"There is no data set {name!r}; choose {', '.join(EDITIONS)} or shapes.")

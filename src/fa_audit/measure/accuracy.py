@@ -17,10 +17,12 @@ class Evaluation:
 
     Attributes:
         loss: Mean cross-entropy in nats; chance is ln(number of classes).
-        accuracy: Percent of images whose largest logit is the label's.
+        accuracy: Percent of images whose largest logit is the label's. An image whose largest
+            logit is no finite number, as NaN or overflow makes it, counts as wrong.
         per_class: The same per label; None for a label that no image has.
         n: Number of images.
-        predictions: int64 [n], the predicted labels, on the CPU.
+        predictions: int64 [n], the predicted labels, on the CPU; −1 for an image whose largest
+            logit is no finite number.
     """
 
     loss: float
@@ -57,7 +59,8 @@ def evaluate(
         for part, truth in zip(index.split(batch_size), labels.split(batch_size), strict=True):
             logits = network(batch_of(part)).float()
             loss += F.cross_entropy(logits, truth, reduction="sum").double()
-            predictions.append(logits.argmax(1))
+            # argmax takes NaN for the largest, which would give it to a class by its place.
+            predictions.append(logits.argmax(1).where(logits.amax(1).isfinite(), -1))
     predicted = torch.cat(predictions)
     right = (predicted == labels).double()
     counts = torch.bincount(labels, minlength=logits.shape[1])

@@ -38,12 +38,14 @@ def deliveries(
         layers: Modules of the network by name. Of one that runs several times the last counts.
 
     Returns:
-        Layer name → delivery, in the order in which the layers ran; those that did not run, those
-        that nothing trainable leads to, and those that do not lead to the logits are left out.
+        Layer name → delivery, in the order in which the layers ran; those that did not run and
+        those that do not lead to the logits are left out, and where images are integers also those
+        that nothing trainable leads to.
 
     Raises:
         AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
-            read.
+            read; there is no layer, none runs, or nothing trainable leads to any and images are
+            integers.
     """
     names = {layer: name for name, layer in layers.items()}
     outputs: dict[str, tuple[Tensor, int]] = {}
@@ -59,6 +61,10 @@ def deliveries(
     hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in layers.values()]
     try:
         with torch.enable_grad():
+            # Images that ask for a gradient bring errors to frozen layers too. The copy is there
+            # because a network may overwrite what it is given, which a leaf would refuse.
+            if images.is_floating_point():
+                images = images.detach().requires_grad_().clone()
             logits = network(images)
             loss = F.cross_entropy(logits, labels, reduction="sum")
     finally:
@@ -70,6 +76,12 @@ def deliveries(
                 f"the output of {name} was overwritten by an in-place operation, so the error "
                 "delivered to it cannot be read; replace inplace=True by the ordinary form"
             )
+    if not outputs:
+        raise AuditError(
+            f"no error arrives at any layer of {type(network).__name__} that could be measured: "
+            "it has none of the kind, none of them runs, or nothing below them is trained and "
+            "images are integers; put a rule into it, or let weights require gradients"
+        )
     errors = torch.autograd.grad(
         loss, [output for output, _ in outputs.values()], allow_unused=True
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from fa_audit.measure.deliveries import deliveries
@@ -41,11 +42,13 @@ def error_angles(
         zero_errors: What counts for an image whose error is zero: see `mean_angle`.
 
     Returns:
-        Layer name → angles in degrees, in the order of registration, of the layers that run.
+        Layer name → angles in degrees, in the order of registration, of the layers that run and
+        lead to the logits, frozen ones included. Of a layer that runs several times the last run
+        counts.
 
     Raises:
-        AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
-            read.
+        AuditError: As `deliveries`; a convolution whose padding is not zeros, the same on both
+            sides; an error that is not finite.
     """
     layers = feedback_layers(network)
     names = {layer: name for name, layer in layers.items()}
@@ -54,16 +57,18 @@ def error_angles(
         with as_backpropagation(network):
             exact = deliveries(network, images, labels, layers)
     result = {}
-    for name in (name for name in layers if name in delivered):
-        layer = layers[name]
-        weight = layer.weight.detach()
-        error = delivered[names[layer.error_source]].error
-        size = delivered[name].input_size
-        sent = layer.send(error, layer.feedback(), size)
-        by_weight = layer.send(delivered[name].error, weight, size)
-        true = layer.send(exact[name].error, weight, size)
-        result[name] = ErrorAngles(
-            local=mean_angle(sent, by_weight, zero_errors),
-            true=mean_angle(sent, true, zero_errors),
-        )
+    # What autocast made of the errors is kept, but it shall not lower these products too.
+    with torch.autocast(images.device.type, enabled=False):
+        for name in (name for name in layers if name in delivered):
+            layer = layers[name]
+            weight = layer.weight.detach()
+            error = delivered[names[layer.error_source]].error
+            size = delivered[name].input_size
+            sent = layer.send(error, layer.feedback(), size)
+            by_weight = layer.send(delivered[name].error, weight, size)
+            true = layer.send(exact[name].error, weight, size)
+            result[name] = ErrorAngles(
+                local=mean_angle(sent, by_weight, zero_errors),
+                true=mean_angle(sent, true, zero_errors),
+            )
     return result

@@ -172,5 +172,6 @@ def brightness_and_contrast(pixels: Tensor) -> tuple[Tensor, Tensor]:
         Brightness and contrast, float64 [n] each, in [0, 1] and [0, 1/2]; the standard deviation is
         that of all the image's pixels, not an estimate from some.
     """
-    grey = (pixels.double() / 255 @ torch.tensor(_GREY, dtype=torch.float64)).flatten(1)
+    weights = torch.tensor(_GREY, dtype=torch.float64, device=pixels.device)
+    grey = (pixels.double() / 255 @ weights).flatten(1)
     return grey.mean(1), grey.std(1, correction=0)

@@ -55,11 +55,11 @@ def error_ranks(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str,
         labels: int64 [n].
 
     Returns:
-        Layer name → rank, in the order in which the layers run.
+        Layer name → rank, in the order in which the layers run, of those that lead to the logits,
+        frozen ones included. Of a layer that runs several times the last run counts.
 
     Raises:
-        AuditError: An in-place operation overwrote a layer's output, so that its error cannot be
-            read.
+        AuditError: As `deliveries`.
     """
     layers = {name: network.get_submodule(name) for name in measured_layers(network)}
     with evaluation_mode(network):
@@ -84,11 +84,20 @@ def gradient_ranks(network: nn.Module, images: Tensor, labels: Tensor) -> dict[s
 
     Returns:
         Layer name → rank of the matrix [out, in · kh · kw], in the order of registration, of the
-        layers whose weights are trained.
+        layers whose weights are trained. Of a layer that runs several times it is the sum over its
+        runs.
+
+    Raises:
+        AuditError: No layer's weights are trained.
     """
     weights = {
         name: weight for name, weight in layer_weights(network).items() if weight.requires_grad
     }
+    if not weights:
+        raise AuditError(
+            f"no Linear or Conv2d weight of {type(network).__name__} is trained, so none has a "
+            "gradient; let the weights require gradients"
+        )
     with evaluation_mode(network), torch.enable_grad():
         loss = F.cross_entropy(network(images), labels)
         gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)

@@ -94,7 +94,7 @@ def compare(
     """CKA of every layer pair of two networks on the same images.
 
     For several pairs, or several subsets of the images, `compare_many` gives the same numbers in
-    one pass.
+    one pass, and says what is compared.
 
     Args:
         first: Its layers are the rows.
@@ -107,7 +107,7 @@ def compare(
         seed: As for `compare_many`.
 
     Raises:
-        AuditError: Fewer than 4 images; no pass; a layer whose output is the same for every image.
+        AuditError: Fewer than 4 images; no pass; what `compare_many` returns as an error.
     """
     (found,) = compare_many(
         {"first": first, "second": second},
@@ -139,7 +139,8 @@ def compare_many(
     which other pairs are asked for.
 
     Representations are the outputs of the Linear and Conv2d modules themselves, before any
-    activation or pooling, flattened; each has a row for every image.
+    activation or pooling, flattened; each has a row for every image. Of a layer that runs several
+    times the last output counts.
 
     Args:
         networks: The networks by name. Those that no pair names are not run.
@@ -153,7 +154,7 @@ def compare_many(
     Returns:
         For each pair its similarity, or the error that says why it has none: a layer whose output
         is the same for every image or not finite, or has not one row for each image; no layer that
-        runs; or never 4 images of the subset in a batch.
+        runs, or one that runs in some batches only; or never 4 images of the subset in a batch.
 
     Raises:
         AuditError: Fewer than 4 images; no pass; a pair that names a network which is not there or
@@ -252,6 +253,8 @@ class _Observed:
         if self.error is not None:
             return
         self._batch = len(images)
+        self._grams = {}
+        known = tuple(self.features)
         hooks = [layer.register_forward_hook(self._record) for layer in self._names]
         try:
             self._network(images)
@@ -260,7 +263,15 @@ class _Observed:
                     "none of the network's Linear and Conv2d layers ran, so there is nothing of it "
                     "to compare; compare a network that calls its layers as modules"
                 )
-            self._stack = torch.stack(list(self._grams.values()))
+            if known and self._grams.keys() != set(known):
+                odd = ", ".join(sorted(self._grams.keys() ^ set(known)))
+                raise AuditError(
+                    f"the network runs {odd} in some batches and not in others, so its layers "
+                    "cannot be compared over all images; compare a network that calls the same "
+                    "layers for all of them"
+                )
+            # The first batch says in which order, whichever layer runs first in later ones.
+            self._stack = torch.stack([self._grams[name] for name in self.features])
         except AuditError as error:
             self.error = error
         finally:

@@ -29,8 +29,9 @@ FEWEST_SAMPLES = 4  # HSIC₁ divides by n − 3
 # which saves three eighths of the products for 256 samples.
 BLOCK = 64
 
-# A centred Gram matrix this small against the matrix it came from is what a float32 product leaves
-# where nothing varies between samples, or only one sample differs from the rest.
+# A centred Gram matrix this small against the matrix it came from is what float32 leaves where
+# nothing varies between samples, or only one sample differs from the rest. It holds for float64
+# matrices too: what they were made of, such as a network's outputs on an accelerator, is float32.
 NOISE_FLOOR = 1e-6
 
 
@@ -43,7 +44,7 @@ def gram(features: Tensor) -> Tensor:
     than 1e-5, unless single samples are some hundred times as large as the others: at a thousand
     times it may cost 3e-5, at ten thousand 3e-4. Give float64 features then. Everything else is
     multiplied in float64; on an accelerator that keeps a training loop's choice of TF32 out of the
-    measurement.
+    measurement. Autocast is off for these products.
 
     Args:
         features: [n, ...], any floating dtype; all but the first dimension are flattened.
@@ -60,10 +61,11 @@ def gram(features: Tensor) -> Tensor:
         X = X.double()
     X = _centred_columns(X)
     K = X.new_empty(len(X), len(X))
-    for start in range(0, len(X), BLOCK):
-        rows = slice(start, start + BLOCK)
-        K[rows, start:] = X[rows] @ X[start:].T
-        K[start + BLOCK :, rows] = K[rows, start + BLOCK :].T
+    with torch.autocast(X.device.type, enabled=False):  # else float32 would become bfloat16
+        for start in range(0, len(X), BLOCK):
+            rows = slice(start, start + BLOCK)
+            K[rows, start:] = X[rows] @ X[start:].T
+            K[start + BLOCK :, rows] = K[rows, start + BLOCK :].T
     K = K.double()
     _require_finite(K, features)
     return K
@@ -125,7 +127,8 @@ class CentredGrams:
         norms, others = self._centred.norm(dim=1), other._centred.norm(dim=1)
         require_signal(torch.cat([norms, others]))
         cosines: Tensor = (self._centred / norms[:, None]) @ (other._centred / others[:, None]).T
-        return cosines
+        # Rounding takes matrices that are alike past 1, and unlike biased ones below 0.
+        return cosines.clamp(-1 if self.estimator == "debiased" else 0, 1)
 
     def _require_alike(self, other: "CentredGrams") -> None:
         _require_same_samples(self.n, other.n)
@@ -149,7 +152,10 @@ def hsic(K: Tensor, L: Tensor, estimator: Estimator = "debiased") -> Tensor:
 
     Returns:
         Scalar, float64. The debiased one may be negative for two different matrices; for K = L it
-        never is, and it is exactly zero where K centred holds no more than rounding noise.
+        never is. Both are exactly zero where centring leaves K or L less than 1e-6 of its size off
+        the diagonal ("biased": of its size), which float32's rounding may be, whatever the type of
+        the matrix. A float64 matrix that varies less, such as a kernel much wider than the data or
+        products of features far from the origin, is to be centred before: HKH has the same HSIC.
 
     Raises:
         AuditError: if a matrix is not square, is not finite or has n < 4, or if their n differ.
@@ -173,7 +179,8 @@ def cka(X: Tensor, Y: Tensor, estimator: Estimator = "debiased") -> float:
         In [−1, 1] debiased (0 expected for unrelated features), in [0, 1] biased; 1 for X = Y.
 
     Raises:
-        AuditError: as gram and hsic do, and where a self-HSIC is zero.
+        AuditError: as gram and hsic do, and where a self-HSIC is zero; so where a few samples, some
+            10⁴ times as large as the others, leave these no more than hsic takes for noise.
 
     Source: Kornblith et al. 2019; debiased as in Nguyen et al. 2021.
     """
@@ -214,7 +221,7 @@ def cka_features(X: Tensor, Y: Tensor) -> float:
     own = torch.stack([scaled_hsic(A, A), scaled_hsic(B, B)])
     size = torch.stack([A.square().sum(), B.square().sum()])
     require_signal(torch.where(own > (NOISE_FLOOR * size).square(), own, 0.0))
-    return float(scaled_hsic(A, B) / own.sqrt().prod())
+    return float((scaled_hsic(A, B) / own.sqrt().prod()).clamp(-1, 1))
 
 
 def procrustes_similarity(X: Tensor, Y: Tensor) -> float:
@@ -242,7 +249,7 @@ def procrustes_similarity(X: Tensor, Y: Tensor) -> float:
     _require_same_samples(len(A), len(B))
     # With Aᵀ = QR, A may give way to Rᵀ: ‖AᵀB‖_* stays, and no matrix is larger than n × n.
     A, B = (torch.linalg.qr(F.T, mode="r").R.T for F in (A, B))
-    return float(torch.linalg.svdvals(A.T @ B).sum())
+    return float(torch.linalg.svdvals(A.T @ B).sum().clamp(max=1))
 
 
 def _matrix(features: Tensor) -> Tensor:

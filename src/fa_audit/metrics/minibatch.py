@@ -80,4 +80,5 @@ class MinibatchCKA:
             raise AuditError("CKA was asked for before any batch was added: call update first")
         require_signal(self._self_a)
         require_signal(self._self_b)
-        return self._cross / (self._self_a.sqrt()[:, None] * self._self_b.sqrt())
+        ratio = self._cross / (self._self_a.sqrt()[:, None] * self._self_b.sqrt())
+        return ratio.clamp(-1, 1)  # rounding takes matrices that are alike past 1

@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
+from fa_audit.errors import AuditError
 from fa_audit.networks.parts import draw_he_weights, normalised
 
 STAGES = 3
@@ -66,7 +67,15 @@ def plain_cnn(
         classes: Number of outputs.
         width: Channels of the first stage.
         normalisation: "batch", or None for none.
+
+    Raises:
+        AuditError: Fewer than 4 layers.
     """
+    if depth <= STAGES:
+        raise AuditError(
+            f"a plain network of depth {depth} lacks a convolution in one of its {STAGES} stages; "
+            f"give it a depth of at least {STAGES + 1}"
+        )
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels, number = 3, 0
     for stage in range(STAGES):

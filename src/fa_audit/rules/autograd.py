@@ -102,7 +102,7 @@ class FeedbackLinearFunction(torch.autograd.Function):
             send_linear(error, feedback) if need_input else None,
             weight_gradient,
             error.sum(0) if need_bias else None,
-            weight_gradient if need_feedback else None,
+            _copied(weight_gradient) if need_feedback else None,
             None,
         )
 
@@ -140,7 +140,7 @@ class FeedbackConv2dFunction(torch.autograd.Function):
         # only its shape. So one call with B in W's place gives all three.
         needed = need_input, need_weight or need_feedback, need_bias
         gradients = _convolution_backward(error, input, feedback, ctx.geometry, needed)
-        return (*gradients, gradients[1] if need_feedback else None, None, None)
+        return (*gradients, _copied(gradients[1]) if need_feedback else None, None, None)
 
 
 class DenseFeedbackConv2dFunction(torch.autograd.Function):
@@ -177,6 +177,11 @@ class DenseFeedbackConv2dFunction(torch.autograd.Function):
         )
         sent = send_dense(error, feedback, input.shape) if need_input else None
         return sent, weight_gradient, bias_gradient, None, None, None
+
+
+def _copied(gradient: Tensor | None) -> Tensor | None:
+    """∂B as a tensor of its own: what is done to ∂W in place shall not be done to it too."""
+    return None if gradient is None else gradient.clone()
 
 
 def _convolution_backward(

@@ -13,6 +13,11 @@ from fa_audit.rules.table import Rule, get_rule
 from fa_audit.streams import stream
 
 
+def is_hooks(attribute: str, value: Any) -> bool:
+    """Whether this attribute of a module is one of its dictionaries of hooks."""
+    return "hooks" in attribute and isinstance(value, dict)
+
+
 class FeedbackLayer(nn.Module):
     """What the layers share: a rule, its options, and the random part of its feedback.
 
@@ -77,31 +82,33 @@ class FeedbackLayer(nn.Module):
                 f"rule {row.name!r} sends down the error at a network's output, which {self.name} "
                 f"alone does not know; use convert(network, {row.name!r}, example_input=...)"
             )
+        draws = initial = None
+        if scale is not None and row.redraws_feedback:
+            draws = self._draw_seed(scale, generator)
+        elif scale is not None and row.draws_feedback:
+            shape = self.shape_under(row, input_size, network_output)
+            initial = self._draw(shape, scale, generator)
+        # Only now, when nothing can be refused any more: else the layer stays as it was.
         self.rule, self.options, self.feedback_scale = row, chosen, scale
         self.input_size, self.network_output = input_size, network_output
-        self.initial_feedback = self.trained_feedback = self.feedback_draws = None
-        if scale is not None and row.draws_feedback:
-            self._draw_first(scale, generator)
-
-    def _draw_first(self, scale: float, generator: torch.Generator | None) -> None:
-        """Draw B0 or, where the rule draws anew for every pass, the seed to do it with."""
-        if self.rule.redraws_feedback:
-            seed = torch.randint(2**62, (1,), generator=generator, device="cpu")
-            sigma = torch.tensor([scale], dtype=torch.float64, device="cpu").view(torch.int64)
-            draws = torch.cat([seed, torch.zeros_like(seed), sigma])
-            self.feedback_draws = draws.to(self.weight.device)
-            return
-        initial = self._draw(scale, generator)
-        if self.rule.trains_feedback:
+        self.initial_feedback = self.trained_feedback = None
+        self.feedback_draws = draws
+        if initial is not None and row.trains_feedback:
             self.trained_feedback = nn.Parameter(initial, requires_grad=self.weight.requires_grad)
         else:
             self.initial_feedback = initial
 
-    def _draw(self, scale: float, generator: torch.Generator | None) -> Tensor:
-        """Numbers from N(0, scale²) in the shape of B, drawn on the CPU."""
-        drawn = torch.randn(
-            self.feedback_shape(), generator=generator, device="cpu", dtype=torch.float32
-        )
+    def _draw_seed(self, scale: float, generator: torch.Generator | None) -> Tensor:
+        """`feedback_draws` of a new stream of magnitudes."""
+        seed = torch.randint(2**62, (1,), generator=generator, device="cpu")
+        sigma = torch.tensor([scale], dtype=torch.float64, device="cpu").view(torch.int64)
+        return torch.cat([seed, torch.zeros_like(seed), sigma]).to(self.weight.device)
+
+    def _draw(
+        self, shape: tuple[int, ...], scale: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """Numbers from N(0, scale²), drawn on the CPU."""
+        drawn = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
         return (drawn * scale).to(self.weight.device, self.weight.dtype)
 
     def _resolve_scale(self, rule: Rule, feedback_scale: float | None) -> float | None:
@@ -129,7 +136,7 @@ class FeedbackLayer(nn.Module):
         new: Any = copy.copy(layer)
         new.__class__ = cls
         for attribute, value in vars(layer).items():
-            if "hooks" in attribute and isinstance(value, dict):
+            if is_hooks(attribute, value):
                 setattr(new, attribute, copy.copy(value))
         new._parameters, new._buffers = dict(layer._parameters), dict(layer._buffers)
         new._begin(name, rule, settings)
@@ -145,7 +152,16 @@ class FeedbackLayer(nn.Module):
 
     def feedback_shape(self) -> tuple[int, ...]:
         """The shape of B: W's own, but for a dense or a direct rule."""
-        return tuple(self.weight.shape)
+        return self.shape_under(self.rule, self.input_size, self.network_output)
+
+    def shape_under(
+        self,
+        rule: Rule,
+        input_size: tuple[int, int] | None,
+        network_output: NetworkOutput | None,
+    ) -> tuple[int, ...]:
+        """The shape that B has under `rule`, which need not be the one in force."""
+        raise NotImplementedError
 
     def random_part(self) -> Tensor | None:
         """R, what the rule makes B of besides W: B0, the trained B, or the latest magnitudes drawn.
@@ -157,13 +173,14 @@ class FeedbackLayer(nn.Module):
             assert self.feedback_draws is not None
             seed, count, sigma = self.feedback_draws.cpu().split(1)
             generator = stream(int(seed), "feedback", int(count))
-            return self._draw(float(sigma.view(torch.float64)), generator)
+            return self._draw(self.feedback_shape(), float(sigma.view(torch.float64)), generator)
         return self.trained_feedback if self.rule.trains_feedback else self.initial_feedback
 
     def feedback(self) -> Tensor:
-        """B as it is now, the very tensor that a backward pass begun now will use; no gradient.
+        """B as it is now, what a forward pass begun now fixes for its way back; no gradient.
 
-        Where the rule draws anew for every forward pass in training, the one that the latest used.
+        The way back from an earlier forward pass uses B as it was then. Where the rule draws anew
+        for every forward pass in training, this is the one that the latest used.
         `torch.utils.checkpoint` runs a forward pass again on the way back, and so draws again: the
         error then goes through a B that is drawn just for that.
         """
@@ -173,8 +190,13 @@ class FeedbackLayer(nn.Module):
         """The same, with a gradient where the rule trains it."""
         return self.rule.feedback(self.weight.detach(), self.random_part(), **self.options)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """The output of the layer of torch.nn; on the way back the error goes through B."""
+    def run(self, input: Tensor, samples: torch.Size) -> Tensor:
+        """The output of the layer of torch.nn; on the way back the error goes through B.
+
+        Args:
+            input: [n, …in].
+            samples: How the n samples lay in what the layer was called with, [] for one alone.
+        """
         # Whether the input needs a gradient cannot be asked here: within torch.func.vmap it says no
         # where the answer is yes, and the layer would silently propagate as BP.
         if not torch.is_grad_enabled():
@@ -185,7 +207,8 @@ class FeedbackLayer(nn.Module):
             self.feedback_draws[1] += 1
         feedback = self._current_feedback()
         if self.rule.direct:
-            return self.end.connect(self, input, self.compute(input.detach()), feedback)
+            output = self.compute(input.detach())
+            return self.end.connect(self, input, output, feedback, samples)
         return self.propagate(input, feedback)
 
     def check_input_size(self, input: Tensor) -> None:

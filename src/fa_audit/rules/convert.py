@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fa_audit.errors import AuditError
-from fa_audit.rules.base import FeedbackLayer
+from fa_audit.rules.base import FeedbackLayer, is_hooks
 from fa_audit.rules.direct import NetworkOutput
 from fa_audit.rules.example import Example, LastLayer, run_example, untouched
 from fa_audit.rules.layers import FeedbackConv2d, FeedbackLinear, feedback_layers
@@ -139,7 +139,16 @@ def convert(
 
 
 def _replace(network: nn.Module, replacement: Mapping[Any, nn.Module]) -> None:
-    """Put the new modules wherever the old ones stand, several places included."""
+    """Put the new modules wherever the old ones stand, several places included.
+
+    Hooks go along: each pair exchanges its dictionaries of them, so that a handle from before goes
+    on removing its hook from the layer that is in the network.
+    """
+    for old, new in replacement.items():
+        for name in [name for name in vars(old) if is_hooks(name, vars(old)[name])]:
+            theirs, ours = vars(old)[name], vars(new)[name]
+            setattr(old, name, ours)
+            setattr(new, name, theirs)
     for parent in list(network.modules()):
         for child_name, child in list(parent._modules.items()):  # named_children() skips repeats
             if child in replacement:
@@ -196,7 +205,7 @@ def _try_backward(network: nn.Module, example_input: Tensor) -> set[nn.Module]:
     ]
     try:
         with untouched(network), torch.enable_grad():
-            output = network(example_input)
+            output = network(example_input.detach())
             if isinstance(output, Tensor) and output.requires_grad:
                 torch.autograd.backward(output.sum())
     finally:

@@ -8,6 +8,10 @@ How e gets there: when the last layer has run, it follows autograd's graph down 
 its input and hands a `Passage` to each layer on the way. Going backward the last layer runs before
 these; it leaves e in the passage. Nothing is kept in the modules, so forward passes, copies and
 networks cannot take each other's errors.
+
+Each sample of a layer's input takes the error of the output's sample that lies in the same place:
+where a layer and the output have several samples, they lie along the same axes. Axes of equal
+length that were exchanged in between cannot be told apart.
 """
 
 from functools import reduce
@@ -25,9 +29,14 @@ if TYPE_CHECKING:
 
 
 class Passage:
-    """From one output of the network down to the layers that led to it: the output's error."""
+    """From one output of the network down to the layers that led to it: the output's error.
 
-    def __init__(self) -> None:
+    Attributes:
+        samples: How the samples lie at the output: the sizes of their axes.
+    """
+
+    def __init__(self, samples: torch.Size) -> None:
+        self.samples = samples
         self._error: Tensor | None = None
         self._backward_pass = -1
 
@@ -60,7 +69,12 @@ class NetworkOutput:
         self.size = size
 
     def connect(
-        self, layer: "FeedbackLayer", input: Tensor, output: Tensor, feedback: Tensor
+        self,
+        layer: "FeedbackLayer",
+        input: Tensor,
+        output: Tensor,
+        feedback: Tensor,
+        samples: torch.Size,
     ) -> Tensor:
         """The same output, connected to the layer's input by the error Bᵀe alone.
 
@@ -69,12 +83,14 @@ class NetworkOutput:
             input: What it was given, [n, …].
             output: What it made of the detached input.
             feedback: B [size, inputs].
+            samples: How the n samples lay in what the layer was called with.
         """
-        passage = Passage() if layer is self.layer else None
+        passage = Passage(samples) if layer is self.layer else None
         if passage is not None:
             self._hand_down(passage, input.grad_fn)
         return cast(
-            Tensor, DirectFunction.apply(output, input, feedback, self, passage, layer.name)
+            Tensor,
+            DirectFunction.apply(output, input, feedback, self, passage, samples, layer.name),
         )
 
     def _hand_down(self, passage: Passage, start: Any) -> None:
@@ -103,6 +119,7 @@ class DirectFunction(torch.autograd.Function):
         feedback: Tensor,
         network_output: NetworkOutput,
         passage: Passage | None,
+        samples: torch.Size,
         layer: str,
     ) -> Tensor:
         """output [n, …], input [n, …], feedback [outputs of the network, inputs] → output.
@@ -110,7 +127,7 @@ class DirectFunction(torch.autograd.Function):
         `passage` is where the last layer leaves the error, None for the others.
         """
         ctx.save_for_backward(input, feedback)
-        ctx.network_output, ctx.layer = network_output, layer
+        ctx.network_output, ctx.samples, ctx.layer = network_output, samples, layer
         ctx.is_last, ctx.passages = passage is not None, [passage] if passage else []
         # The very tensor, not a copy, and not a view of it, which ReLU could not overwrite.
         ctx.mark_dirty(output)
@@ -122,25 +139,33 @@ class DirectFunction(torch.autograd.Function):
         """Delivered error [n, …] → gradients of output and input."""
         if ctx.is_last:
             ctx.passages[0].leave(error)
-        errors = [e for passage in ctx.passages if (e := passage.error()) is not None]
-        if not errors:
+        arrived = [(p, e) for p in ctx.passages if (e := p.error()) is not None]
+        if not arrived:
             raise AuditError(
                 f"{ctx.layer} sends down the error at the network's output, but this backward pass "
                 "brought none there; start it from a loss of what the whole network returns"
             )
         # Several where its output went into the last layer several times.
-        sent = reduce(torch.add, (_send(ctx, e) for e in errors))
-        return error, sent, None, None, None, None
+        sent = reduce(torch.add, (_send(ctx, passage, e) for passage, e in arrived))
+        return error, sent, None, None, None, None, None
 
 
-def _send(ctx: Any, error: Tensor) -> Tensor:
+def _send(ctx: Any, passage: Passage, error: Tensor) -> Tensor:
     """Bᵀe for every sample of a layer's input."""
     input, feedback = saved_tensors(ctx, error)
-    rows = error.reshape(-1, len(feedback))
-    if len(rows) * feedback.shape[1] != input.numel():
+    if _axes(ctx.samples) != _axes(passage.samples):
         raise AuditError(
-            f"{ctx.layer} was given {input.numel() // feedback.shape[1]} samples, but the "
-            f"network's output has errors of {len(rows)}; a direct rule needs one sample of each "
-            "layer's input for every sample of the output"
+            f"{ctx.layer} was given {_text(ctx.samples)} samples, but the network's output has "
+            f"errors of {_text(passage.samples)}; a direct rule needs one sample of each layer's "
+            "input for every sample of the output, along the same axes"
         )
-    return (rows @ feedback).view(input.shape)
+    return (error.reshape(-1, len(feedback)) @ feedback).view(input.shape)
+
+
+def _axes(samples: torch.Size) -> list[int]:
+    """The sizes of the axes that order the samples: an axis of one sample does not."""
+    return [size for size in samples if size != 1]
+
+
+def _text(samples: torch.Size) -> str:
+    return " × ".join(map(str, samples)) or "1"

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 
 class LayerInput(NamedTuple):
@@ -85,12 +86,13 @@ def _outputs(layer: nn.Module, output: Tensor) -> int:
 
 @contextmanager
 def untouched(network: nn.Module) -> Iterator[None]:
-    """Run a network without leaving a trace in its buffers, gradients or the random state."""
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in network.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
+    """Run a network without leaving a trace in its buffers, gradients or the random state.
+
+    Lazy layers become ordinary ones; lazy normalisation then has the statistics of a new one.
+    """
+    own = [(m, name, b) for m in network.modules() for name, b in m.named_buffers(recurse=False)]
+    lazy = {module: None for module, _, buffer in own if is_lazy(buffer)}
+    buffers = [(m, name, b, b.clone()) for m, name, b in own if not is_lazy(b)]
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     network.zero_grad(set_to_none=True)
     try:
@@ -102,6 +104,9 @@ def untouched(network: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for module, buffer_name, buffer, value in buffers:
                 setattr(module, buffer_name, buffer.copy_(value))
+            for module in lazy:
+                if not any(map(is_lazy, module.buffers(recurse=False))):
+                    cast(Any, module).reset_running_stats()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from fa_audit.rules.autograd import (
     send_transposed,
 )
 from fa_audit.rules.base import FeedbackLayer
+from fa_audit.rules.direct import NetworkOutput
 from fa_audit.rules.table import RULES, Rule
 
 
@@ -52,20 +53,25 @@ class FeedbackLinear(FeedbackLayer, nn.Linear):
         nn.Linear.__init__(self, in_features, out_features, bias, device, dtype)
         self._begin(f"Linear({in_features}, {out_features})", rule, settings)
 
-    def feedback_shape(self) -> tuple[int, ...]:
+    def shape_under(
+        self,
+        rule: Rule,
+        input_size: tuple[int, int] | None,
+        network_output: NetworkOutput | None,
+    ) -> tuple[int, ...]:
         """[out, in] or, for a direct rule, [outputs of the network, in]."""
-        outputs = self.end.size if self.rule.direct else self.out_features
+        outputs = network_output.size if rule.direct and network_output else self.out_features
         return outputs, self.in_features
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., in] → [..., out]."""
+        leading = input.shape[:-1]
         if input.ndim == 2:
-            return super().forward(input)
+            return self.run(input, leading)
         # Row by row: of other shapes some versions of PyTorch return a view, which nothing may
         # overwrite if an autograd function made it.
-        leading = input.shape[:-1]
         rows = input.reshape(leading.numel(), self.in_features)
-        return super().forward(rows).view(*leading, self.out_features)
+        return self.run(rows, leading).view(*leading, self.out_features)
 
     def compute(self, input: Tensor) -> Tensor:
         """[n, in] → [n, out]."""
@@ -80,7 +86,7 @@ class FeedbackLinear(FeedbackLayer, nn.Linear):
 
     def send(self, error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tensor:
         """[n, out] → [n, in]."""
-        return send_linear(error, feedback)
+        return send_linear(error, feedback.to(error.dtype))
 
 
 class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
@@ -115,39 +121,45 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
         nn.Conv2d.__init__(self, in_channels, out_channels, kernel_size, *geometry, **conv)
         self._begin(f"Conv2d({in_channels}, {out_channels})", rule, settings)
 
-    def feedback_shape(self) -> tuple[int, ...]:
+    def shape_under(
+        self,
+        rule: Rule,
+        input_size: tuple[int, int] | None,
+        network_output: NetworkOutput | None,
+    ) -> tuple[int, ...]:
         """The kernel's shape; for a dense rule [out · h' · w', in · h · w], for a direct one
         [outputs of the network, in · h · w]."""
-        if not self.rule.dense:
+        if not rule.dense:
             return tuple(self.weight.shape)
-        if self.input_size is None:
+        if input_size is None:
             raise AuditError(
-                f"rule {self.rule.name!r} has a dense feedback matrix at {self.name}, so the size "
+                f"rule {rule.name!r} has a dense feedback matrix at {self.name}, so the size "
                 "of its input must be known: give input_size, or example_input to convert"
             )
-        inputs = self.in_channels * self.input_size[0] * self.input_size[1]
-        if self.rule.direct:
-            return self.end.size, inputs
+        inputs = self.in_channels * input_size[0] * input_size[1]
+        if rule.direct and network_output:
+            return network_output.size, inputs
         geometry, padding = self._geometry()
         if padding is not None:
             raise AuditError(
-                f"rule {self.rule.name!r} takes zero padding, the same on both sides; {self.name} "
+                f"rule {rule.name!r} takes zero padding, the same on both sides; {self.name} "
                 f"has padding {self.padding!r} in mode {self.padding_mode!r}"
             )
         kernel = cast("tuple[int, int]", self.kernel_size)
         outputs = [
             (size + 2 * pad - step * (width - 1) - 1) // stride + 1
             for size, stride, pad, step, width in zip(
-                self.input_size, *geometry[:3], kernel, strict=True
+                input_size, *geometry[:3], kernel, strict=True
             )
         ]
         return self.out_channels * outputs[0] * outputs[1], inputs
 
     def forward(self, input: Tensor) -> Tensor:
         """[n, in, h, w] → [n, out, h', w'], or the same without n."""
+        samples = input.shape[:-3]
         if input.ndim == 3:
-            return self.forward(input.unsqueeze(0)).squeeze(0)
-        return super().forward(input)
+            return self.run(input.unsqueeze(0), samples).squeeze(0)
+        return self.run(input, samples)
 
     def check_input_size(self, input: Tensor) -> None:
         """Refuse maps for which a dense rule has no feedback."""
@@ -172,6 +184,7 @@ class FeedbackConv2d(FeedbackLayer, nn.Conv2d):
 
     def send(self, error: Tensor, feedback: Tensor, input_size: torch.Size) -> Tensor:
         """[n, out, h', w'] → [n, in, h, w]; a matrix is dense feedback, a kernel is slid."""
+        feedback = feedback.to(error.dtype)
         if feedback.ndim == 2:
             return send_dense(error, feedback, input_size)
         geometry, padding = self._geometry()

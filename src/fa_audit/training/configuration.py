@@ -147,6 +147,13 @@ class TrainingSettings:
             len(set(layers)) == len(layers),
             f"trained_layers names a layer twice ({', '.join(layers)}); name each once",
         )
+        for inner in layers:
+            outer = next((name for name in layers if inner.startswith(f"{name}.")), None)
+            _require(
+                outer is None,
+                f"trained_layers names {outer} and {inner}, which lies inside it; name the outer "
+                "one to train all of it, or the inner one alone",
+            )
         if self.muon_learning_rate is not None:
             _require(
                 self.optimizer == "muon",

@@ -8,12 +8,23 @@ from torch import Tensor, nn
 
 from fa_audit.errors import AuditError
 from fa_audit.measure import ErrorAngles, error_angles, measured_layers
-from fa_audit.metrics.alignment import AngleSummary, predicted_angle
+from fa_audit.metrics.alignment import predicted_angle
 from fa_audit.metrics.signs import sign_concordance
 from fa_audit.rules import FeedbackLayer, feedback_layers
 from fa_audit.training.configuration import ProbeSettings
 
 T = TypeVar("T")
+
+# Quantities of the errors, in the order of the series.
+OF_ERRORS = (
+    "local_angle",
+    "true_angle",
+    "sent_norm",
+    "local_norm",
+    "true_norm",
+    "zero_errors",
+    "zero_true_errors",
+)
 
 
 def probe_steps(total: int, per_decade: int) -> tuple[int, ...]:
@@ -35,9 +46,10 @@ class Probe:
         series: {"step": [s₀, s₁, …], layer: {quantity: [value at s₀, …]}}. Quantities: local_angle
             and true_angle in degrees (None where every error is zero); sent_norm, local_norm and
             true_norm, the mean norms ‖Bᵀδ‖, ‖Wᵀδ‖ and of backpropagation's error; zero_errors and
-            zero_true_errors, images left without an angle; predicted_angle, the angle that errors
-            independent of the weights would show, and sign_concordance (None where B and W differ
-            in shape); distance, ‖W − W₀‖ / ‖W₀‖.
+            zero_true_errors, images left without an angle (all of these None where an error
+            overflows); predicted_angle, the angle that errors independent of the weights would
+            show, and sign_concordance (None where B and W differ in shape); distance,
+            ‖W − W₀‖ / ‖W₀‖.
     """
 
     def __init__(
@@ -62,26 +74,22 @@ class Probe:
                 sign_concordance=concordance.value if concordance else None,
                 predicted_angle=_defined(predicted_angle, layer),
             )
-        for name, angles in self._error_angles().items():
-            self._append(
-                name,
-                local_angle=angles.local.angle,
-                true_angle=angles.true.angle,
-                sent_norm=angles.local.norm_u,
-                local_norm=angles.local.norm_v,
-                true_norm=angles.true.norm_v,
-                zero_errors=angles.local.zeros,
-                zero_true_errors=angles.true.zeros,
-            )
+        try:
+            found = self._error_angles()
+        except AuditError:
+            # Errors of a network that is about to diverge overflow before its weights do.
+            for name in feedback_layers(self.network):
+                self._append(name, **dict.fromkeys(OF_ERRORS))
+            return
+        for name, angles in found.items():
+            local, true = angles.local, angles.true
+            norms = local.norm_u, local.norm_v, true.norm_v
+            values = (local.angle, true.angle, *norms, local.zeros, true.zeros)
+            self._append(name, **dict(zip(OF_ERRORS, values, strict=True)))
 
     def _error_angles(self) -> dict[str, ErrorAngles]:
         zero_errors: Any = self.settings.zero_errors
-        try:
-            return error_angles(self.network, self.images, self.labels, zero_errors)
-        except AuditError:
-            # Errors of a network that is about to diverge overflow before its weights do.
-            unknown = AngleSummary(None, len(self.labels), 0, math.inf, math.inf)
-            return dict.fromkeys(feedback_layers(self.network), ErrorAngles(unknown, unknown))
+        return error_angles(self.network, self.images, self.labels, zero_errors)
 
     def features(self, layer: str) -> int:
         """p of a layer: the number of its weights."""

@@ -67,9 +67,10 @@ class Trainer:
         network: The network, converted to the rule.
         epoch: Epochs done.
         status: "training", "finished" or "diverged": a loss or a weight was not finite.
-        history: One value per epoch, the untrained network first: validation_loss,
-            validation_accuracy, train_loss (mean over the epoch's batches as they were trained on;
-            None for the untrained network).
+        history: One value per epoch, the untrained network first: validation_loss (None where it
+            is not finite), validation_accuracy (images that a diverged network answers with NaN
+            count as wrong), train_loss (mean over the epoch's batches as they were trained on; None
+            for the untrained network and where it is not finite).
         intervention: What changes the optimizer's updates, None where the configuration names none.
         probe: What was measured meanwhile.
         ranks: Effective ranks measured meanwhile, None where the configuration asks for none.

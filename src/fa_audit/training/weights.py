@@ -27,12 +27,14 @@ def set_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy weights by name into `network`; what it has no place for, such as a trained B, is left.
 
     Args:
-        network: With or without its rule.
-        weights: What `network_weights` gave of a network of the same layers.
+        network: With or without its rule. A trained B of which `weights` has none stays as it is.
+        weights: What `network_weights` gave of a network of the same layers, with or without a
+            rule.
     """
     with torch.no_grad():
         for name, own in network_weights(network).items():
-            own.copy_(weights[name])
+            if name in weights or not name.endswith("trained_feedback"):
+                own.copy_(weights[name])
 
 
 def all_finite(network: nn.Module) -> bool:
