@@ -315,6 +315,65 @@ def test_help_comes_without_importing_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_the_caller_closed_is_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    monkeypatch.setattr(sys, stream, None)  # as Python has it after >&- or 2>&-
+    assert main(["metrics"]) == 0
+    with getattr(sys, stream) as instead:
+        assert instead.name == os.devnull
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "goes_on"),
+    [
+        ("studies.quick_command", ["quick"], True),
+        ("studies.run_command", ["run", "study"], True),
+        ("studies.report_command", ["report", "study"], False),
+        ("listings.check_command", ["check", "module:adapter"], False),
+    ],
+)
+def test_a_command_that_is_stopped_says_that_it_goes_on_only_where_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    function: str,
+    arguments: list[str],
+    goes_on: bool,
+) -> None:
+    def interrupted(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"fa_audit.cli.{function}", interrupted)
+    assert main(arguments) == 130
+    end = "; the same command goes on from here" if goes_on else ""
+    assert capsys.readouterr().err == f"fa-audit: stopped{end}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["quick", "--out", ""],
+        ["run", ""],
+        ["run", "study", "--data", ""],
+        ["run", "study", "--out", ""],
+        ["judge", "study", "--out", ""],
+        ["report", "study", ""],
+        ["report", "study", "--data", ""],
+        ["report", "study", "--figure", ""],
+        ["associate", "study", "--out", ""],
+        ["check", "module:adapter", "--expected", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_taken_for_the_current_folder(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "the path is empty; name a file or folder" in capsys.readouterr().err
+
+
 def test_quick_runs_judges_and_says_where(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from fa_audit.audit import (
     Record,
     compare_records,
     compare_verdicts,
+    read_verdicts,
     verdicts_to_json,
 )
 from fa_audit.errors import AuditError
@@ -173,6 +174,16 @@ def test_damaged_recorded_verdicts_are_refused(text: str) -> None:
         compare_verdicts(text, [])
     with pytest.raises(AuditError, match="recorded verdicts are damaged"):
         compare_records(text, {})
+
+
+def test_a_file_with_damaged_verdicts_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.json"
+    file.write_text('{"records": {}}', encoding="utf-8")
+    with pytest.raises(AuditError) as caught:
+        read_verdicts(file)
+    assert str(caught.value).startswith(f"The verdicts recorded in {file} are damaged: ")
+    file.write_text(text := verdicts_to_json([]), encoding="utf-8")
+    assert read_verdicts(file) == text
 
 
 def test_whatever_is_edited_in_the_recorded_verdicts_is_named(tmp_path: Path) -> None:

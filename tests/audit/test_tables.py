@@ -63,7 +63,7 @@ def test_properties_are_counted_apart_for_they_need_no_run(tmp_path: Path) -> No
     by_definition = verdict(tmp_path, table("property"), known)
     others = [replace(by_definition, claim=f"c{i}") for i in range(2)]
     lines = verdict_table([*four_verdicts(tmp_path, FOUND), by_definition, *others], FOUND)
-    assert "\nOf these, 3 are settled by what a rule is, without a run: 3 reproduced.\n" in lines
+    assert "\n3 claims are settled by what a rule is, without a run: 3 reproduced.\n" in lines
     assert "without a run" not in verdict_table(four_verdicts(tmp_path, FOUND), FOUND)
 
 
@@ -84,6 +84,12 @@ def test_markdown_has_the_statement_of_each_claim_in_one_row(tmp_path: Path) -> 
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
     assert text.startswith("**Verdicts of study invented on cifar10**\n\n| claim |")
     assert text.splitlines()[-4] == ""
+
+
+def test_a_statement_over_several_lines_stays_in_its_row(tmp_path: Path) -> None:
+    one = verdict(tmp_path, table("value", published=75.0), FOUND)
+    text = verdict_table([replace(one, statement="So\n  it\r\nis.")], FOUND, markdown=True)
+    assert first_cells(text) == ["So it is."]
 
 
 def test_what_keeps_several_claims_open_is_said_once(tmp_path: Path) -> None:

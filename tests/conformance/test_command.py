@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from conformance.adapters import TorchNN, torch_nn
-from fa_audit.conformance import check_command, command, loading
+from fa_audit.conformance import NotOfferedError, check_command, command, loading
 from fa_audit.conformance.runner import ThisProcess
 from fa_audit.conformance.trials import all_trials, trials_of
 from fa_audit.errors import AuditError
@@ -26,7 +26,15 @@ class OneFault(TorchNN):
 one_fault = OneFault()
 offers_what_is_not = type("Unknown", (TorchNN,), {"rules": {"usf_snn": "?"}})()
 says_nothing = type("Silent", (TorchNN,), {"rules": None})()
+offers_nothing = type("Empty", (TorchNN,), {"rules": {}})()
 no_adapter = 3
+
+
+class Declining(TorchNN):
+    name = "declining"
+
+    def build(self, spec):
+        raise NotOfferedError(f"no {spec.kind} yet")
 
 
 class Unmakeable(TorchNN):
@@ -104,11 +112,11 @@ def test_skipped_checks_are_listed_once_per_reason(capsys):
         "Skipped\n  fa_random/conv2d/same_padding, fa_random/conv2d/circular_padding: "
         "dense feedback takes zero padding, the same on both sides\n"
     )
-    _, table = run(capsys, ONE_FAULT, rule="fa_toeplitz")
-    assert table.endswith(
-        "Skipped\n  fa_toeplitz/linear/*, fa_toeplitz/conv2d/*: "
+    _, table = run(capsys, ONE_FAULT)
+    assert (
+        "  fa_toeplitz/linear/*, fa_toeplitz/conv2d/*: "
         "one fault does not offer rule 'fa_toeplitz'\n"
-    )
+    ) in table
 
 
 def test_the_table_as_json(capsys):
@@ -156,7 +164,7 @@ def test_expected_failures_are_no_failures(capsys, expected):
     assert f"{OFFERED - 2} passed, {NOT_OFFERED} skipped, 2 failed as expected" in table
     assert ["linear/one_output", "xfail"] in cells(table)
     assert "    Reason: one is none" in table.splitlines()
-    assert run(capsys, ONE_FAULT, rule="fa_toeplitz", expected=file)[0] == 0
+    assert run(capsys, ONE_FAULT, rule="bp", expected=file)[0] == 0
 
 
 def test_a_check_that_passes_against_expectation_is_a_failure(capsys, expected):
@@ -188,6 +196,7 @@ def test_an_expected_failure_without_a_check_is_a_failure(capsys, expected):
         (f"{__name__}:check_command", "check_command is of type function, not"),
         (f"{__name__}:offers_what_is_not", "offers rules that do not exist: 'usf_snn'; the rules"),
         (f"{__name__}:says_nothing", "needs an attribute rules: {name in RULES: name used there}"),
+        (f"{__name__}:offers_nothing", "offers no rule; name one or more of .* in its rules"),
         (f"{__name__}:Unmakeable", "Unmakeable cannot be made into an adapter: not today"),
         ("fa_audit.conformance:Adapter", "Adapter cannot be made into an adapter: .* abstract"),
     ],
@@ -207,6 +216,22 @@ def test_a_module_that_raises_when_imported_is_a_mistake_to_mend(tmp_path, monke
 def test_a_rule_that_does_not_exist_is_a_mistake_to_mend():
     with pytest.raises(AuditError, match="there is no rule 'bpp'"):
         check_command(ONE_FAULT, rule="bpp")
+
+
+def test_a_rule_that_is_not_offered_is_a_mistake_and_not_a_success():
+    with pytest.raises(AuditError, match=r"does not offer rule 'fa_toeplitz'; it offers: bp$"):
+        check_command(ONE_FAULT, rule="fa_toeplitz")
+
+
+@pytest.mark.parametrize("rule", [None, "bp"])
+def test_when_every_check_is_skipped_nothing_is_said_to_conform(capsys, rule):
+    with pytest.raises(AuditError) as caught:
+        check_command(f"{__name__}:Declining", rule=rule)
+    assert str(caught.value) == (
+        "not one check of declining was run: all were skipped, bp/linear/forward because 'no "
+        "linear yet'; offer a layer that can be checked"
+    )
+    assert capsys.readouterr().out == ""
 
 
 # Carrying an adapter to another process

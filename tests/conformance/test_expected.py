@@ -79,12 +79,19 @@ def test_a_file_has_a_table_for_each_adapter(tmp_path):
         read_expected_failures(file, "his")
 
 
+def test_a_byte_order_mark_before_the_tables_is_no_part_of_them(tmp_path):
+    file = tmp_path / "expected.toml"
+    file.write_text(FILE, encoding="utf-8-sig")
+    assert read_expected_failures(file, "mine") == {"bp/linear/forward": "known"}
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (None, "cannot be read: .*No such file"),
         (b"[", "cannot be read: "),
         (b"\xff", "cannot be read: "),
+        (b"mine = " + 9999 * b"[" + 9999 * b"]", "cannot be read: "),
         (b"mine = 3", "has no table for adapter 'mine'; it has: 'mine'"),
         (b"", "has no table for adapter 'mine'; it has: none"),
     ],

@@ -246,14 +246,22 @@ def test_an_adapter_that_the_process_cannot_load_is_a_mistake_to_mend(monkeypatc
 
 def test_a_module_that_ends_the_process_when_imported_is_a_mistake_to_mend(monkeypatch):
     class Ending:
+        last_words = ""
+
         def ask(self, question, time_limit):
             raise runner._LostError("ended its process with exit code 5")
 
     monkeypatch.setattr(runner, "_Process", Ending)
-    with pytest.raises(
-        AuditError, match="importing the adapter ended its process with exit code 5"
-    ):
+    with pytest.raises(AuditError, match=r"importing the adapter .* with exit code 5$"):
         open_runner("ending:adapter")
+
+
+def test_what_a_module_says_last_before_it_ends_the_process_is_told(tmp_path, monkeypatch):
+    says = "import os\nos.write(2, b'First.\\nNo libgomp, \\xff.\\n\\n')\nos._exit(5)"
+    (tmp_path / "ending_module.py").write_text(says, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AuditError, match=r"with exit code 5; it said: No libgomp, \ufffd\.$"):
+        open_runner("ending_module:adapter")
 
 
 def test_a_module_that_never_finishes_importing_is_a_mistake_to_mend(monkeypatch):

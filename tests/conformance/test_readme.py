@@ -74,11 +74,25 @@ def test_the_workflow_takes_the_inputs_that_the_page_gives_and_passes_all_it_tak
     given = re.findall(r"^      ([\w-]+):", stanza, flags=re.MULTILINE)
     declared = re.findall(r"^      ([\w-]+):\n        description:", workflow, flags=re.MULTILINE)
     used = set(re.findall(r"\$\{\{ inputs\.([\w-]+) \}\}", workflow))
-    assert given == ["target", "expected"]
-    assert set(given) <= set(declared)
+    required = re.findall(
+        r"^      ([\w-]+):\n        description:.*\n        required: true", workflow, re.MULTILINE
+    )
+    assert given == ["target", "expected", "fa-audit"]
+    assert set(required) <= set(given) <= set(declared)
+    for name in required:
+        assert f"#         {name}: " in workflow  # its own example gives them too
     assert used == set(declared)
     assert "workflow_call:" in workflow
     assert f"uses: OWNER/fa-audit/.github/workflows/{WORKFLOW.name}@main" in stanza
+
+
+def test_the_workflow_asks_for_no_file_but_those_of_the_page():
+    """A repository with these files alone has nothing to install, and no list of what it needs."""
+    workflow = WORKFLOW.read_text(encoding="utf-8")
+    assert re.search(r'^      install:\n.*\n        default: ""$', workflow, re.MULTILINE)
+    assert "- if: inputs.install != ''\n        run: ${{ inputs.install }}\n" in workflow
+    assert "cache:" not in workflow
+    assert "default: fa-audit" not in workflow  # no index has it
 
 
 @pytest.mark.parametrize("option", ["--fa-audit", "--fa-audit-expected"])

@@ -26,7 +26,7 @@ def invented_report(invented_study: Path) -> Report:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(FOLDER_VARIABLE, raising=False)
         report = make_report(invented_study, commands=["fa-audit report <STUDY>"])
-    return replace(report, material=replace(report.material, pictures=Pictures(IMAGES, 24)))
+    return replace(report, material=replace(report.material, pictures=Pictures(lambda: IMAGES, 24)))
 
 
 @pytest.fixture(scope="session")

@@ -174,6 +174,15 @@ def test_an_address_with_a_card_opens_it(browser: Any, invented_page: Path) -> N
     page.close()
 
 
+def test_an_address_that_is_no_text_stops_nothing(browser: Any, invented_page: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{invented_page.as_uri()}#%")
+    assert len(shown(page)) == 2
+    page.click("#show-all")
+    assert len(shown(page)) == 17
+    page.close()
+
+
 def test_markup_in_a_claim_takes_nothing_over(opened: Opener) -> None:
     with opened() as page:
         assert page.title() == "An invented study: audit"

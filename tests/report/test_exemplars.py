@@ -32,15 +32,15 @@ def expected(record: Record) -> np.ndarray:
 
 
 def test_exemplars_are_the_images_that_the_record_means(record: Record) -> None:
-    found = Pictures(IMAGES, 24).exemplars(record, LAYER, FORM)
+    found = Pictures(lambda: IMAGES, 24).exemplars(record, LAYER, FORM)
     assert found is not None
     np.testing.assert_array_equal(found, expected(record))
 
 
 def test_other_images_are_never_shown_in_their_place(record: Record) -> None:
-    assert Pictures(OTHERS, 24).exemplars(record, LAYER, FORM) is None
+    assert Pictures(lambda: OTHERS, 24).exemplars(record, LAYER, FORM) is None
     nameless = replace(record, provenance={})
-    assert Pictures(IMAGES, 24).exemplars(nameless, LAYER, FORM) is None
+    assert Pictures(lambda: IMAGES, 24).exemplars(nameless, LAYER, FORM) is None
 
 
 def test_a_mosaic_holds_every_image_in_its_place() -> None:
@@ -85,7 +85,7 @@ def test_without_images_the_classes_stay_and_it_is_said_how_to_have_the_images(
 
 
 def test_other_images_at_hand_are_said_to_be_others(invented_report: Report) -> None:
-    material = replace(invented_report.material, pictures=Pictures(OTHERS, 24))
+    material = replace(invented_report.material, pictures=Pictures(lambda: OTHERS, 24))
     images, _ = exemplar_figures(material)
     assert isinstance(images, Missing)
     assert "not those that the records name" in images.reason

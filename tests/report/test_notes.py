@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from fa_audit.errors import AuditError
 from fa_audit.report.notes import markdown, notes
 
 README = """\
@@ -40,6 +43,17 @@ def test_the_sections_wanted_and_no_others(tmp_path: Path) -> None:
 
 def test_a_study_without_a_readme_has_no_notes(tmp_path: Path) -> None:
     assert notes(tmp_path / "README.md") == []
+
+
+def test_a_readme_that_is_not_text_is_a_mistake_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"## Caveats\n\nna\xefve")
+    with pytest.raises(AuditError, match=r"README\.md cannot be read \(it is not UTF-8\); save"):
+        notes(tmp_path / "README.md")
+
+
+def test_a_byte_order_mark_hides_no_heading(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("\ufeff## Caveats\n\nOne.", encoding="utf-8")
+    assert notes(tmp_path / "README.md") == [("Caveats", "<p>One.</p>")]
 
 
 def test_unfinished_marks_show_as_they_are() -> None:

@@ -128,7 +128,9 @@ def compare_records(recorded: str, records: Records) -> list[str]:
     return _moves(digests, _digests(records))
 
 
-def _read(recorded: str) -> tuple[dict[str, tuple["_Essence", Mapping[str, Any]]], dict[str, str]]:
+def _read(
+    recorded: str, called: str = "The recorded verdicts"
+) -> tuple[dict[str, tuple["_Essence", Mapping[str, Any]]], dict[str, str]]:
     """The recorded verdicts by claim, and the digests of all records there were."""
     try:
         content = json.loads(recorded)
@@ -140,9 +142,9 @@ def _read(recorded: str) -> tuple[dict[str, tuple["_Essence", Mapping[str, Any]]
         whole = False
     if not whole:
         raise AuditError(
-            "The recorded verdicts are damaged: they are not what judge --record writes, one row "
-            "for each claim and one digest for each record; restore the file, or judge again and "
-            "record the result."
+            f"{called} are damaged: they are not what judge --record writes, one row for each "
+            "claim and one digest for each record; restore the file, or judge again and record "
+            "the result."
         )
     return found, digests
 
@@ -166,10 +168,10 @@ def read_verdicts(path: Path) -> str | None:
     """What was recorded there; None where nothing was.
 
     Raises:
-        AuditError: It cannot be read.
+        AuditError: It cannot be read, or is damaged.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        recorded = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -177,6 +179,8 @@ def read_verdicts(path: Path) -> str | None:
         raise AuditError(
             f"{path} cannot be read ({why}); restore it, or remove it and judge with --record"
         ) from error
+    _read(recorded, f"The verdicts recorded in {path}")  # here, where the file has a name
+    return recorded
 
 
 class _Essence(NamedTuple):

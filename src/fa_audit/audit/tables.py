@@ -69,8 +69,9 @@ def _markdown(title: str, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _escaped(cell: str) -> str:
-    """A cell without what Markdown takes for its end, for emphasis, a deletion or for HTML."""
-    return re.sub(r"[|*~`]|<(?=[a-zA-Z/!?])|&(?=[#\w]+;)", r"\\\g<0>", cell)
+    """A cell in one line, without what Markdown takes for its end, emphasis, deletion or HTML."""
+    line = " ".join(cell.split())
+    return re.sub(r"[|*~`]|<(?=[a-zA-Z/!?])|&(?=[#\w]+;)", r"\\\g<0>", line)
 
 
 def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
@@ -132,15 +133,15 @@ def _matrices_together(verdicts: Sequence[Verdict]) -> Iterator[str]:
     cells = [verdict for verdict in verdicts if verdict.matrix]
     matrices = len({verdict.matrix for verdict in cells})
     if matrices:
-        yield f"Of these, {len(cells)} are cells of {matrices} matrices: {counted(cells)}."
+        yield f"{len(cells)} claims are cells of {matrices} matrices: {counted(cells)}."
 
 
 def _properties(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """How many are of definitions: that these are reproduced says nothing of any training."""
     settled = [verdict for verdict in verdicts if verdict.kind == "property"]
     if settled:
-        many = f"{len(settled)} are" if len(settled) > 1 else "1 is"
-        yield f"Of these, {many} settled by what a rule is, without a run: {counted(settled)}."
+        many = f"{len(settled)} claims are" if len(settled) > 1 else "1 claim is"
+        yield f"{many} settled by what a rule is, without a run: {counted(settled)}."
 
 
 def counts_by_origin(verdicts: Sequence[Verdict]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from fa_audit.cli.parser import build_parser
-from fa_audit.cli.printing import hang_up
+from fa_audit.cli.printing import hang_up, replace_closed_streams
 from fa_audit.errors import AuditError
 
 MISTAKE = 2
@@ -14,6 +14,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    replace_closed_streams()
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):  # such as one that knows no minus sign
             output.reconfigure(errors="replace")
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fa-audit: {error}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
-        print("fa-audit: stopped; the same command goes on from here", file=sys.stderr)
+        end = "; the same command goes on from here" if options.resumable else ""
+        print(f"fa-audit: stopped{end}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         hang_up()

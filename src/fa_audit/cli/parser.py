@@ -56,11 +56,15 @@ exit codes: 0 nothing failed but what was expected to; 1 something else did; 2 a
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; what it returns has as `command` what is to be done with it."""
+    """The parser; what it returns has as `command` what is to be done with it.
+
+    And as `resumable` whether that, once stopped, goes on where it was.
+    """
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "fa-audit", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=layout
     )
+    parser.set_defaults(resumable=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     quick = commands.add_parser(
@@ -78,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=RUN_HELP,
         formatter_class=layout,
     )
-    run.add_argument("study", type=Path, metavar="STUDY", help="folder with a study.toml")
+    run.add_argument("study", type=_path, metavar="STUDY", help="folder with a study.toml")
     run.add_argument(
         "--seeds", type=int, metavar="N", help="only the first N of the declared seeds"
     )
@@ -93,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--data",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="folder with CIFAR-10 in an official layout (default: FA_AUDIT_DATA, else download)",
     )
@@ -106,9 +110,9 @@ def build_parser() -> argparse.ArgumentParser:
         description=JUDGE_HELP,
         formatter_class=layout,
     )
-    judge.add_argument("study", type=Path, metavar="STUDY", help="folder with study and claims")
+    judge.add_argument("study", type=_path, metavar="STUDY", help="folder with study and claims")
     judge.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder with the ledger (default: STUDY)"
+        "--out", type=_path, metavar="DIR", help="folder with the ledger (default: STUDY)"
     )
     judge.add_argument("--record", action="store_true", help="write verdicts.json anew")
     judge.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -126,21 +130,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument(
         "studies",
-        type=Path,
+        type=_path,
         nargs="+",
         metavar="STUDY",
         help="folder with study and claims; of several, each has its page, and one leads to them",
     )
     report.add_argument(
         "--out",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="folder to write to (default: STUDY; needed for several); the ledger of a single "
         "study is taken from it where it has one",
     )
     report.add_argument(
         "--data",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="folder with CIFAR-10, to show the images that channels answer to (default: "
         "FA_AUDIT_DATA, else an earlier download, else no images)",
@@ -151,7 +155,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     instead.add_argument(
         "--figure",
-        type=Path,
+        type=_path,
         action="append",
         metavar="FILE",
         help="write one figure alone instead, such as DIR/accuracy.png or DIR/controls.svg; may be "
@@ -165,9 +169,9 @@ def build_parser() -> argparse.ArgumentParser:
         description=ASSOCIATE_HELP,
         formatter_class=layout,
     )
-    associate.add_argument("study", type=Path, metavar="STUDY", help="folder with a study.toml")
+    associate.add_argument("study", type=_path, metavar="STUDY", help="folder with a study.toml")
     associate.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder with the ledger (default: STUDY)"
+        "--out", type=_path, metavar="DIR", help="folder with the ledger (default: STUDY)"
     )
     associate.add_argument(
         "--reference", metavar="ID", default="bp", help="the configuration (default: bp)"
@@ -185,7 +189,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--rule", metavar="RULE", help="only this rule (default: all)")
     check.add_argument("--json", action="store_true", help="print JSON")
     check.add_argument(
-        "--expected", type=Path, metavar="FILE", help="TOML file of expected failures with reasons"
+        "--expected", type=_path, metavar="FILE", help="TOML file of expected failures with reasons"
     )
     check.set_defaults(command=listings.check_command)
 
@@ -197,10 +201,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _path(text: str) -> Path:
+    """A path; one that is empty, as of a variable that is not set, is not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; name a file or folder")
+    return Path(text)
+
+
 def _add_execution(parser: argparse.ArgumentParser, default_out: str | None) -> None:
+    parser.set_defaults(resumable=True)  # what trains keeps what it has done
     parser.add_argument(
         "--out",
-        type=Path,
+        type=_path,
         metavar="DIR",
         default=default_out,
         help=f"output folder (default: {default_out or 'the folder of the study'})",

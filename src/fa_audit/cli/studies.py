@@ -1,6 +1,7 @@
 """The subcommands about studies: quick, run, judge, report, associate."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def quick_command(options: argparse.Namespace) -> int:
     options.record, options.markdown = True, False
     options.headlines, options.reasons = False, False
     code = judge_command(options)
-    report = make_report(folder, options.out, [f"fa-audit quick --out {options.out}"])
+    again = f"fa-audit quick --out {shlex.quote(str(options.out))}"
+    report = make_report(folder, options.out, [again])
     page = write_report(report, options.out / "report")
     print(f"Ledger, weights and verdicts are in {options.out}, the report is {page}.")
     return code

@@ -63,8 +63,8 @@ def read_expected_failures(file: str | Path, adapter: str) -> dict[str, str]:
         AuditError: The file cannot be read, or has no such table.
     """
     try:
-        tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise AuditError(f"the expected failures in {file} cannot be read: {error}") from error
     table = tables.get(adapter)
     if not isinstance(table, dict):

@@ -37,7 +37,7 @@ def as_adapter(found: object, target: str) -> Adapter:
     """`found` if it is an adapter, made into an instance if it is a class, its rules known.
 
     Raises:
-        AuditError: It is no adapter, or offers a rule that is not in RULES.
+        AuditError: It is no adapter, or offers no rule or one that is not in RULES.
     """
     if isinstance(found, type) and issubclass(found, Adapter):
         try:
@@ -52,6 +52,8 @@ def as_adapter(found: object, target: str) -> Adapter:
     rules = getattr(found, "rules", None)
     if not isinstance(rules, Mapping):
         raise AuditError(f"{target} needs an attribute rules: {{name in RULES: name used there}}")
+    if not rules:
+        raise AuditError(f"{target} offers no rule; name one or more of RULES in its rules")
     unknown = [rule for rule in rules if rule not in RULES]
     if unknown:
         raise AuditError(

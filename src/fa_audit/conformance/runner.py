@@ -20,6 +20,7 @@ from fa_audit.errors import AuditError
 
 TIME_LIMIT = 20.0  # seconds for one check
 START_LIMIT = 180.0  # seconds to start a process and import what the adapter needs
+LONGEST_LINE = 1000  # characters of what a process says that are kept
 PATIENCE = 3  # processes that one rule may lose in a row before its other checks are given up
 
 
@@ -124,16 +125,17 @@ class SeparateProcess(Runner):
         self._start()
 
     def _start(self) -> "_Process":
-        self.process = _Process()
+        process = self.process = _Process()
         try:
-            reply = self.process.ask(self.adapter, START_LIMIT)
+            reply = process.ask(self.adapter, START_LIMIT)
         except _LostError as lost:
-            raise AuditError(f"importing the adapter {lost}") from lost
+            said = f"; it said: {process.last_words}" if process.last_words else ""
+            raise AuditError(f"importing the adapter {lost}{said}") from lost
         if "error" in reply:
             self.close()
             raise AuditError(reply["error"])
         self.name, self.rules = reply["name"], tuple(reply["rules"])
-        return self.process
+        return process
 
     def _run(self, trial: Trial) -> Result:
         rule = trial.variant.rule.name
@@ -162,7 +164,11 @@ class _LostError(Exception):
 
 
 class _Process:
-    """A worker process: one JSON line there, one back."""
+    """A worker process: one JSON line there, one back.
+
+    Attributes:
+        last_words: The last line that it wrote to its standard error.
+    """
 
     def __init__(self) -> None:
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
@@ -170,13 +176,17 @@ class _Process:
             [sys.executable, "-m", "fa_audit.conformance.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
+            errors="replace",
             # It finds what its parent finds, and sums on one thread, in one order.
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         )
         self.answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
+        self.last_words = ""
+        self.overhearing = threading.Thread(target=self._overhear, daemon=True)
+        self.overhearing.start()
 
     def _listen(self) -> None:
         """Queue the answers, "" at their end: a queue, unlike a pipe, has a time limit anywhere."""
@@ -184,6 +194,12 @@ class _Process:
             for line in answers:
                 self.answers.put(line)
         self.answers.put("")
+
+    def _overhear(self) -> None:
+        """Keep the last line, and read on, for a full pipe would stop the process."""
+        with cast(IO[str], self.popen.stderr) as words:
+            while line := words.readline(LONGEST_LINE):
+                self.last_words = line.strip() or self.last_words
 
     def ask(self, question: object, time_limit: float) -> dict[str, Any]:
         """The answer.
@@ -205,6 +221,7 @@ class _Process:
             answer: dict[str, Any] = json.loads(line)
             return answer
         code = self.kill(grace=5)
+        self.overhearing.join(timeout=1)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise _LostError(f"ended its process with {how}")
 

@@ -18,10 +18,11 @@ from fa_audit.errors import AuditError
 def main() -> None:
     """Answer until standard input ends."""
     # The adapter's own printing and reading must not get between the questions and the answers.
+    # What goes to standard error is for the parent: why this process ended, should it end.
     questions = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
-        for stream in (0, 1, 2):
+        for stream in (0, 1):
             os.dup2(nowhere.fileno(), stream)
     torch.set_num_threads(1)
     _serve(questions, answers)

@@ -9,20 +9,31 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from fa_audit.errors import AuditError
 from fa_audit.report.html import Html, join, table, tag
 
 WANTED = ("deviations", "caveats")
 
 
 def notes(readme: Path) -> list[tuple[str, Html]]:
-    """Heading and content of the sections on deviations and caveats; none without a README."""
+    """Heading and content of the sections on deviations and caveats; none without a README.
+
+    Raises:
+        AuditError: The README is not text.
+    """
     if not readme.is_file():
         return []
+    try:
+        text = readme.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AuditError(
+            f"{readme} cannot be read (it is not UTF-8); save it as UTF-8, or take it away"
+        ) from error
     found = []
-    for section in re.split(r"^## ", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-        heading, _, text = section.partition("\n")
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, content = section.partition("\n")
         if heading.lower().startswith(WANTED):
-            found.append((heading.strip(), markdown(text, heading.strip())))
+            found.append((heading.strip(), markdown(content, heading.strip())))
     return found
 
 

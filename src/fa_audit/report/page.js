@@ -5,8 +5,15 @@
   const byId = (id) => document.getElementById(id);
 
   // Details: a link to a card opens it, and paper shows everything.
+  const addressed = () => {
+    try {
+      return byId(decodeURIComponent(location.hash.slice(1)));
+    } catch {
+      return null; // an address that is no text, such as "#%"
+    }
+  };
   const openTarget = () => {
-    const target = byId(decodeURIComponent(location.hash.slice(1)));
+    const target = addressed();
     for (let box = target; box; box = box.parentElement) {
       if (box instanceof HTMLDetailsElement) box.open = true;
     }

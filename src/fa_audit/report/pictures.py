@@ -3,7 +3,9 @@
 A ledger holds numbers only: an exemplar is an index among the test images.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,15 +19,24 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The test images at hand, as the networks see them.
+    """The test images at hand, as the networks see them; read when the first are shown.
 
     Attributes:
-        dataset: The data set.
+        load: Reads the data set.
         crop: Side of the centre crop.
     """
 
-    dataset: Dataset
+    load: Callable[[], Dataset]
     crop: int
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            AuditError: It cannot be read.
+        """
+        return self.load()
 
     def exemplars(self, record: Record, layer: str, form: str) -> Pixels | None:
         """The exemplars of a record's top channels.

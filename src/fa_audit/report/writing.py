@@ -1,8 +1,10 @@
 """Making a report of a study's folder, and writing it."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from html import unescape
 from itertools import chain
 from pathlib import Path
@@ -71,11 +73,12 @@ def make_report(
             ledger.
         commands: What makes all this again, a line each; by default run, judge and report.
         data: A folder with CIFAR-10, for the images that records name; by default the one in
-            FA_AUDIT_DATA or an earlier download. Nothing is downloaded: without images the report
-            says how to have them.
+            FA_AUDIT_DATA or an earlier download. Read when a figure shows them. Nothing is
+            downloaded: without images the report says how to have them.
 
     Raises:
-        AuditError: Study, claims, a record or the data cannot be used; says which and why.
+        AuditError: Study, claims, a record or the recorded verdicts cannot be used; says which and
+            why.
     """
     folder = study if study.is_dir() else study.parent
     source = out if out is not None and (out / "ledger").is_dir() else folder
@@ -87,21 +90,35 @@ def make_report(
     material = Material(declared, claims, evidence, judge(claims, evidence), pictures)
     recorded = read_verdicts(source / "verdicts.json")
     changes = [] if recorded is None else compare_verdicts(recorded, material.verdicts)
-    commands = commands or (
-        f"fa-audit run {study} --data DIR --out OUT   # images to ledger; DIR holds CIFAR-10",
-        f"fa-audit judge {study}                      # ledger to verdicts",
-        f"fa-audit report {study}                     # this page",
-    )
+    commands = commands or _commands(declared, study, out, from_out=source == out)
     return Report(material, folder, commands, changes)
 
 
+def _commands(study: Study, path: Path, out: Path | None, from_out: bool) -> list[str]:
+    """What makes a report again, a line each: images to ledger, ledger to verdicts, to the page."""
+    name = shlex.quote(str(path))
+    page = "" if out is None else f" --out {shlex.quote(str(out))}"
+    ledger = page if from_out else ""
+    data = holds = ""
+    if study.data.name in EDITIONS:  # a stand-in is drawn, not read
+        data, holds = " --data DIR", f"; DIR holds {EDITIONS[study.data.name].title}"
+    told = {
+        f"fa-audit run {name}{data}{ledger or ' --out OUT'}": f"images to ledger{holds}",
+        f"fa-audit judge {name}{ledger}": "ledger to verdicts",
+        f"fa-audit report {name}{page}": "this page",
+    }
+    width = max(map(len, told))
+    return [f"{command.ljust(width)}  # {what}" for command, what in told.items()]
+
+
 def _pictures(study: Study, data: Path | None) -> Pictures | None:
-    """The study's test images, where they are at hand."""
+    """The study's test images, not read yet, where they are at hand."""
     if study.data.name in EDITIONS:
         data = data or cifar_at_hand(study.data.name)
         if data is None:
             return None
-    return Pictures(load_dataset(study.data.name, data, **study.data.sizes), study.data.crop)
+    load = partial(load_dataset, study.data.name, data, **study.data.sizes)
+    return Pictures(load, study.data.crop)
 
 
 def write_report(report: Report, folder: Path) -> Path:
@@ -115,7 +132,8 @@ def write_report(report: Report, folder: Path) -> Path:
         The page.
 
     Raises:
-        AuditError: The folder cannot be written, or holds the report of another study.
+        AuditError: The folder cannot be written, or holds the report of another study; the data or
+            the study's README cannot be read.
     """
     page = folder / PAGE
     _require_own(page, report.material.study.name)
@@ -168,9 +186,12 @@ def write_figure(report: Report, file: Path) -> None:
         file: NAME.png or NAME.svg, with the name of the figure, such as accuracy.png.
 
     Raises:
-        AuditError: There is no such figure or format, or the file cannot be written.
+        AuditError: There is no such figure or format, the file cannot be written, or the data,
+            where the figure shows images, cannot be read.
     """
-    figures = _drawn(all_figures(report.material))
+    figures = _drawn(all_figures(replace(report.material, pictures=None)))
+    if file.stem not in figures:  # it shows images, or is none
+        figures = _drawn(all_figures(report.material))
     if file.stem not in figures or file.suffix.removeprefix(".") not in FORMATS:
         raise AuditError(
             f"{file.name} names no figure of this report; write NAME.png or NAME.svg with one of: "
