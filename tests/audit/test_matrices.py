@@ -108,8 +108,7 @@ def test_below_headlines_matrices_are_counted_together(tmp_path: Path) -> None:
     other = [replace(one, matrix="n", claim=f"n{i}") for i, one in enumerate(found)]
     lines = verdict_table([*found, *other], similarities(), headlines=["n0"]).splitlines()
     assert (
-        "8 claims are cells of 2 matrices: 4 reproduced, 2 not reproduced, 2 inconclusive."
-        in lines
+        "8 claims are cells of 2 matrices: 4 reproduced, 2 not reproduced, 2 inconclusive." in lines
     )
     assert not any(line.startswith("m, 4 cells") for line in lines)
 

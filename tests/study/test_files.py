@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def test_who_reads_the_old_content_is_not_disturbed(tmp_path: Path) -> None:
     with path.open(encoding="utf-8") as reader:
         write_atomically(path, lambda file: file.write_text("new", encoding="utf-8"))
         assert reader.read() == "old"
+
+
+def test_a_file_is_flushed_through_a_handle_that_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    # Windows refuses to flush any other handle; writing nothing fails for it on every system.
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.write(handle, b"")))
+    write_atomically(tmp_path / "file", lambda file: file.write_text("whole", encoding="utf-8"))
+    assert flushed == [0]
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "whole"
 
 
 def test_a_full_disk_leaves_the_old_content_and_says_where(tmp_path: Path) -> None:

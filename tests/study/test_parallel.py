@@ -1,12 +1,13 @@
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import torch
 from filelock import FileLock
 
 from fa_audit.errors import AuditError
+from fa_audit.study import parallel
 from fa_audit.study.ledger import Ledger
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.parallel import Execution, _throttled, run_study
+from fa_audit.study.parallel import Execution, _throttled, _worker, run_study
+from fa_audit.study.selection import select
 from fa_audit.study.spec import Study
 from study.tiny import results, run_cells, snapshot, write_study
 
@@ -90,16 +93,41 @@ SHAPES = 'name = "shapes"\nvalidation = 60\ntrain = 160\ntest = 50'
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("validation = 60", "validation = 160", "160 of 160 training images cannot be set aside"),
-        ("batch_size = 32", "batch_size = 101", "batch_size is 101, but there are only 100 trai"),
+        (
+            "validation = 60",
+            "validation = 160",
+            "study.toml: configuration 'bp': 160 of 160 training images cannot be set aside",
+        ),
+        (
+            "batch_size = 32",
+            "batch_size = 101",
+            "study.toml: configuration 'bp': batch_size is 101, but there are only 100 training",
+        ),
         ("train = 160", "train = 5", "shapes with 5 train images cannot show every class"),
         (SHAPES, 'name = "cifar10"\nvalidation = 60', "The data folder"),
         (
             'rule = "fa_toeplitz"\n',
             'rule = "fa_toeplitz"\ntrained_layers = ["nope"]\n',
-            "trained_layers names 'nope', which is no layer with weights",
+            "study.toml: configuration 'fa_toeplitz': trained_layers names 'nope', which is no "
+            "layer with weights",
         ),
-        ("test = 50\n", "test = 50\ncrop = 4\n", "images of 4 × 4 do not fit architecture1 ("),
+        (
+            "test = 50\n",
+            "test = 50\ncrop = 4\n",
+            "study.toml: configuration 'bp': images of 4 × 4 do not fit architecture1 (",
+        ),
+        (
+            'rule = "fa_toeplitz"\n',
+            'rule = "fa_toeplitz"\nprecision = "tf32"\n',
+            "study.toml: configuration 'fa_toeplitz': precision is 'tf32', which only CUDA devices",
+        ),
+        (
+            'pairs = ["fa_toeplitz~bp"]\n',
+            'pairs = []\n\n[channels]\nof = ["bp"]\nclass = "nope"\n',
+            "study.toml: [channels] names the class 'nope'",
+        ),
+        # More bytes than any computer can address.
+        ("train = 160", f"train = {10**14}", "memory was short ("),
     ],
 )
 def test_what_the_data_cannot_satisfy_is_said_before_any_worker_starts(
@@ -161,3 +189,59 @@ def test_workers_that_cannot_be_started_are_said(
     study = write_study(tmp_path / "study")
     with pytest.raises(AuditError, match=r"not all can be started \(Too many open files\); use fe"):
         run_study(study, Execution(output=tmp_path / "out", device="cpu", workers=2))
+
+
+def test_what_a_measured_cost_cannot_satisfy_is_said_before_any_worker_starts(
+    tmp_path: Path,
+) -> None:
+    cost = '[cost]\nof = ["fa_toeplitz"]\n\n[comparison]'
+    study = write_study(
+        tmp_path / "study",
+        ("[comparison]", cost),
+        ('rule = "fa_toeplitz"\n', 'rule = "fa_toeplitz"\nprecision = "tf32"\n'),
+    )
+    only = select(study, ["fa_toeplitz.cost:0"])
+    with pytest.raises(
+        AuditError, match=r"^study.toml: configuration 'fa_toeplitz': precision is 'tf32'"
+    ):
+        run_study(only, Execution(output=tmp_path / "out", device="cpu"))
+
+
+def test_a_worker_that_is_short_of_memory_says_so_in_one_sentence(
+    finished: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    monkeypatch.setattr(parallel, "work", fail)
+    monkeypatch.setattr(parallel, "prepare_process", lambda threads: None)
+    reports: queue.Queue[tuple[str, str]] = queue.Queue()
+    _worker(finished[0], Execution(output=finished[1], device="cpu"), reports)
+    assert reports.get_nowait() == (
+        "mistake",
+        "memory was short (CUDA out of memory. Tried to allocate 2.00 GiB.); run the same command "
+        "again with fewer images, workers or replicas",
+    )
+    assert reports.empty()
+
+
+@pytest.mark.parametrize(("allowed", "started"), [({3}, 1), ({1, 5}, 2), (None, 3)])
+def test_there_is_one_worker_per_core_that_the_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: set[int] | None, started: int
+) -> None:
+    counted: list[int] = []
+
+    def count(workers: Sequence[Any]) -> None:
+        counted.append(len(workers))
+        raise AuditError("counted")
+
+    monkeypatch.setattr(parallel, "_start", count)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    if allowed is None:  # a system that does not tell
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: allowed, raising=False)
+    study = write_study(tmp_path / "study")
+    with pytest.raises(AuditError, match="counted"):
+        run_study(study, Execution(output=tmp_path / "out", device="cpu"))
+    assert counted == [started]

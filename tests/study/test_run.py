@@ -1,8 +1,12 @@
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,10 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from fa_audit.errors import AuditError
-from fa_audit.study import run
+from fa_audit.study import ledger, run
 from fa_audit.study.cells import Cell, ComparisonCell, study_cells
 from fa_audit.study.comparisons import comparison_measurements
+from fa_audit.study.ledger import Record, read_record
 from fa_audit.study.output import OutputFolder
 from fa_audit.study.results import Measurements
 from fa_audit.study.run import epochs_of, open_cells
@@ -306,7 +311,40 @@ def test_a_checkpoint_that_is_none_is_set_aside_and_starts_its_run_over(
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut short", "empty", "of something else", "another run's", "a folder"]
+    "error",
+    [
+        OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_checkpoint_that_cannot_be_read_for_now_stops_the_study_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    study = write_study(tmp_path)
+    checkpoint = OutputFolder(tmp_path / "out").checkpoint(run_cells(study)[0])
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"an epoch's work")
+    before = snapshot(tmp_path / "out")
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    if isinstance(error, OSError):
+        refuse_to_read(checkpoint, errno.ESTALE, monkeypatch)
+    else:
+        monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(AuditError) as refusal:
+        do(study, tmp_path / "out")
+    assert re.match(f"{re.escape(str(checkpoint))} {UNREADABLE % '.+'}", str(refusal.value))
+    assert "\n" not in str(refusal.value)
+    assert before.items() <= snapshot(tmp_path / "out").items()
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut short", "empty", "of something else", "another run's", "without a checkpoint"]
 )
 def test_damaged_weights_are_set_aside_said_and_trained_again(
     copy: tuple[Study, Path], finished: tuple[Study, Path], damage: str
@@ -316,9 +354,9 @@ def test_damaged_weights_are_set_aside_said_and_trained_again(
     (folder / "ledger" / f"{comparison.stem}.json").unlink()
     weights = OutputFolder(folder).weights(comparison.runs[0])
     whole = weights.read_bytes()
-    if damage == "a folder":
-        weights.unlink()
-        weights.mkdir()
+    if damage == "without a checkpoint":
+        last = {k: v for k, v in load_file(weights).items() if k.startswith("last/")}
+        save_file(last, weights, metadata={"run": comparison.runs[0].hash})
     elif damage == "of something else":
         save_file({"other": torch.ones(1)}, weights)
     elif damage == "another run's":
@@ -336,6 +374,69 @@ def test_damaged_weights_are_set_aside_said_and_trained_again(
     assert said[1].startswith(f"{one.id}:{one.seed} was trained again because its weights were")
     assert weights.read_bytes() == whole
     assert results(folder) == results(finished[1])
+
+
+UNREADABLE = (
+    r"cannot be read \(%s\) and stays as it is; mend that or remove the file, then run the "
+)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE])
+def test_weights_that_cannot_be_read_for_now_stop_the_study_and_stay(
+    copy: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    study, folder = copy
+    comparison = comparison_cells(study)[1]
+    (folder / "ledger" / f"{comparison.stem}.json").unlink()
+    weights, before = OutputFolder(folder).weights(comparison.runs[0]), snapshot(folder)
+    refuse_to_read(weights, number, monkeypatch)
+    sentence = re.escape(str(weights)) + " " + UNREADABLE % re.escape(os.strerror(number))
+    with pytest.raises(AuditError, match=f"^{sentence}"):
+        do(study, folder)
+    assert before.items() <= snapshot(folder).items()
+
+
+def test_a_folder_in_the_place_of_weights_stops_the_study_and_stays(
+    copy: tuple[Study, Path],
+) -> None:
+    study, folder = copy
+    comparison = comparison_cells(study)[1]
+    (folder / "ledger" / f"{comparison.stem}.json").unlink()
+    weights = OutputFolder(folder).weights(comparison.runs[0])
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(AuditError, match=UNREADABLE % ".*"):
+        do(study, folder)
+    assert weights.is_dir()
+
+
+def refuse_to_read(refused: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the system refuses to read one file."""
+    read = Path.read_bytes
+
+    def read_others(path: Path) -> bytes:
+        if path == refused:
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_others)
+
+
+def test_weights_that_are_damaged_once_more_stop_the_study_and_stay(
+    copy: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = copy
+    comparison = comparison_cells(study)[1]
+    (folder / "ledger" / f"{comparison.stem}.json").unlink()
+    weights = OutputFolder(folder).weights(comparison.runs[0])
+    weights.write_bytes(b"damaged")
+    monkeypatch.setattr(
+        run, "write_weights", lambda output, cell, found: weights.write_bytes(b"once more")
+    )
+    with pytest.raises(AuditError, match=r"damaged once more after its run was trained again; che"):
+        do(study, folder)
+    assert weights.read_bytes() == b"once more"
+    assert len(list(weights.parent.glob("*.damaged-*"))) == 1
 
 
 def test_weights_that_another_process_set_aside_are_trained_again_too(
@@ -356,6 +457,37 @@ def test_weights_that_another_process_set_aside_are_trained_again_too(
 
     monkeypatch.setattr(run, "_possible", look_then_lose)
     do(study, folder)
+    assert results(folder) == results(finished[1])
+
+
+# Waiting for what other processes do
+
+
+def test_waiting_reads_no_record_twice_and_looks_less_and_less_often(
+    copy: tuple[Study, Path], finished: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = copy
+    cell = comparison_cells(study)[1]
+    (folder / "ledger" / f"{cell.stem}.json").unlink()
+    reads: Counter[str] = Counter()
+    waits: list[float] = []
+
+    def read(path: Path) -> Record:
+        reads[path.name] += 1
+        return read_record(path)
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 6:
+            lock.release()
+
+    monkeypatch.setattr(ledger, "read_record", read)
+    monkeypatch.setattr(time, "sleep", sleep)
+    lock = FileLock(folder / "locks" / f"{cell.hash}.lock")
+    lock.acquire()
+    do(study, folder)
+    assert waits == [0.5, 1, 2, 4, 4, 4]
+    assert set(reads.values()) == {1}
     assert results(folder) == results(finished[1])
 
 

@@ -7,7 +7,7 @@ import pytest
 from fa_audit.errors import AuditError
 from fa_audit.study.cells import study_cells
 from fa_audit.study.selection import select
-from fa_audit.study.spec import Study
+from fa_audit.study.spec import Study, load_study
 from study.tiny import do, records, results, write_study
 
 PAIRS = '["fa_toeplitz~bp", "bp~bp.other-seed", "untrained~untrained.other-seed"]'
@@ -84,3 +84,16 @@ def test_a_name_of_nothing_is_one_sentence(study: Study, name: str, sentence: st
     with pytest.raises(AuditError) as refusal:
         select(study, ["bp:0", name])
     assert str(refusal.value).startswith(f"--only {name}: {sentence}")
+
+
+@pytest.mark.parametrize("name", ["bp~bp.other-seed", "bp~bp.other-seed:0", "bp~bp.*"])
+def test_a_pair_that_needs_more_seeds_than_are_left_is_one_sentence(
+    study: Study, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(AuditError) as refusal:
+        select(load_study(tmp_path, seeds=1), [name])
+    id = name.removesuffix(":0")
+    assert str(refusal.value) == (
+        f"--only {name}: no seed is left at which {id} can be made, such as a pair with "
+        ".other-seed at a single seed; ask for more with --seeds"
+    )

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from fa_audit.hashing import content_hash
@@ -46,7 +47,7 @@ class RunCell:
         """All that decides the result, as plain data."""
         return self.run.to_json()
 
-    @property
+    @cached_property  # a process that waits asks for it again and again
     def hash(self) -> str:
         """SHA-256 of the configuration."""
         return self.run.hash
@@ -100,7 +101,7 @@ class _Measurement(ABC):
     def configuration(self) -> dict[str, Any]:
         """All that decides the result, as plain data."""
 
-    @property
+    @cached_property  # a process that waits asks for it again and again
     def hash(self) -> str:
         """SHA-256 of the configuration."""
         return content_hash(self.configuration)

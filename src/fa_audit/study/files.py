@@ -22,7 +22,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
@@ -30,11 +30,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError | RuntimeError | SafetensorError):
             raise  # such as an interrupt
-        why = error.strerror if isinstance(error, OSError) else None
         raise AuditError(
-            f"{path} cannot be written ({why or _first_line(error)}); choose another output folder "
-            "or make room there"
+            f"{path} cannot be written ({reason(error)}); choose another output folder or make "
+            "room there"
         ) from error
+
+
+def unreadable(path: Path, error: BaseException) -> AuditError:
+    """What to raise for a file that may well be whole, and so stays where it is."""
+    return AuditError(
+        f"{path} cannot be read ({reason(error)}) and stays as it is; mend that or remove the "
+        "file, then run the same command again"
+    )
 
 
 def set_aside(path: Path) -> Path:
@@ -46,6 +53,8 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def _first_line(error: BaseException) -> str:
-    """What torch and safetensors say of a disk that is full."""
+def reason(error: BaseException) -> str:
+    """What the system, torch or safetensors say went wrong, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -9,6 +9,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from fa_audit.errors import AuditError
 from fa_audit.study.cells import Cell, RunCell
+from fa_audit.study.files import set_aside
 from fa_audit.study.ledger import DamagedRecordError, Ledger, Record
 
 
@@ -18,6 +19,8 @@ class OutputFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ledger = Ledger(folder / "ledger")
+        self._seen_whole: set[str] = set()
+        self._set_aside: set[Path] = set()
 
     def require_writable(self) -> None:
         """Find out now, and not after the first epoch, whether results can be kept.
@@ -67,6 +70,29 @@ class OutputFolder:
             return self.ledger.find(cell.id, cell.seed, cell.hash)
         except DamagedRecordError:
             return None
+
+    def has(self, cell: Cell) -> bool:
+        """Whether a cell has a whole record. Records never change: one seen is not read again."""
+        if cell.stem not in self._seen_whole and self.find(cell) is not None:
+            self._seen_whole.add(cell.stem)
+        return cell.stem in self._seen_whole
+
+    def set_weights_aside(self, cell: RunCell) -> Path:
+        """Rename damaged weights so that their run is trained again; returns the new path.
+
+        Raises:
+            FileNotFoundError: They are gone.
+            AuditError: It would be the second time, and a third might follow.
+        """
+        path = self.weights(cell)
+        if path in self._set_aside and path.exists():
+            raise AuditError(
+                f"{path} is damaged once more after its run was trained again; check the disk, "
+                "or choose another output folder"
+            )
+        aside = set_aside(path)
+        self._set_aside.add(path)
+        return aside
 
     def set_damaged_aside(self, cell: Cell, say: Callable[[str], None]) -> None:
         """Move a damaged record out of the way and say so; only under the cell's lock."""

@@ -22,10 +22,12 @@ from fa_audit.data import load_dataset
 from fa_audit.errors import AuditError
 from fa_audit.study.inspections import require_channels
 from fa_audit.study.output import OutputFolder
-from fa_audit.study.process import end_with_parent, prepare_process
+from fa_audit.study.process import end_with_parent, prepare_process, short_memory_said
 from fa_audit.study.provenance import running_code
 from fa_audit.study.run import Progress, epochs_of, open_cells, work
-from fa_audit.study.spec import Study
+from fa_audit.study.spec import COST, Study
+from fa_audit.training.configuration import RunConfiguration
+from fa_audit.training.precision import require_device
 from fa_audit.training.trainer import require_trainable, split_indices
 
 # A worker reports its steps at most this often, in seconds.
@@ -40,8 +42,8 @@ class Execution:
         output: Folder for ledger, weights and checkpoints.
         data: Folder that holds the data set; None for the default places.
         device: "cpu", "cuda" or "auto": CUDA where there is one.
-        workers: Processes; each takes the next free cell. None: one per core on the CPU, one on
-            CUDA.
+        workers: Processes; each takes the next free cell. None: on the CPU one per core that may
+            be used, one on CUDA.
         replicas: How many runs of one rule each process may train as one program. Results differ by
             the rounding of sums. None: 1 on the CPU, where it is slower, 10 on CUDA.
         threads: Threads of each process. Sums are ordered by it, so results are the same bit for
@@ -76,8 +78,8 @@ def run_study(study: Study, execution: Execution) -> None:
     the same call goes on where it was.
 
     Raises:
-        AuditError: The data cannot be had, a setting does not fit it, the folder cannot be written,
-            or workers died.
+        AuditError: The data cannot be had, a setting does not fit it or the device, memory is
+            short, a folder cannot be written, a file cannot be read for now, or workers died.
     """
     device = execution.torch_device()
     output = OutputFolder(execution.output)
@@ -85,8 +87,8 @@ def run_study(study: Study, execution: Execution) -> None:
     if not pending:
         return
     output.require_writable()
-    _check(study, execution)
-    count = execution.workers or (1 if device.type == "cuda" else os.cpu_count() or 1)
+    _check(study, execution, device)
+    count = execution.workers or (1 if device.type == "cuda" else _cores())
     context = multiprocessing.get_context("spawn")
     reports: Any = context.Queue()
     workers: list[BaseProcess] = [
@@ -148,14 +150,43 @@ def _start(workers: Sequence[BaseProcess]) -> None:
             ) from error
 
 
-def _check(study: Study, execution: Execution) -> None:
+def _cores() -> int:
+    """The cores that this process may use: containers and batch systems may leave it a few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check(study: Study, execution: Execution, device: torch.device) -> None:
     """Let what cannot be run fail here, once and at once, and not when its turn comes."""
-    dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
-    for by_seed in study.configurations.values():
-        run = next(iter(by_seed.values()))
-        split_indices(run, dataset)
-        require_trainable(run, dataset)
-    require_channels(study, dataset)
+    with short_memory_said():
+        dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
+        for id, run in _one_run_each(study).items():
+            with _place_said(f"study.toml: configuration {id!r}"):
+                require_device(run.training.precision, device)
+                split_indices(run, dataset)
+                require_trainable(run, dataset)
+        with _place_said("study.toml"):
+            require_channels(study, dataset)
+
+
+def _one_run_each(study: Study) -> dict[str, RunConfiguration]:
+    """By id, a run of every configuration that is trained or whose cost is measured."""
+    runs = {id: next(iter(by_seed.values())) for id, by_seed in study.configurations.items()}
+    for id, pairs in study.costs.items():
+        for pair in pairs.values():
+            runs.setdefault(id.removesuffix(COST), pair.run)
+            runs.setdefault(study.cost.reference, pair.reference)
+    return runs
+
+
+@contextmanager
+def _place_said(place: str) -> Iterator[None]:
+    """Say where the setting stands that is refused."""
+    try:
+        yield
+    except AuditError as error:
+        raise AuditError(f"{place}: {error}") from error
 
 
 def _follow(workers: list[BaseProcess], reports: Any, bar: "tqdm[Any]", total: float) -> None:
@@ -183,13 +214,14 @@ def _worker(study: Study, execution: Execution, reports: Any) -> None:
     prepare_process(execution.threads)
     running_code()
     try:
-        dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
-        advance, flush = _throttled(lambda epochs: reports.put(("advance", epochs)))
-        progress = Progress(advance, lambda sentence: reports.put(("say", sentence)))
-        device = execution.torch_device()
-        replicas = execution.replicas or (10 if device.type == "cuda" else 1)
-        work(study, OutputFolder(execution.output), dataset, device, progress, replicas)
-        flush()
+        with short_memory_said():
+            dataset = load_dataset(study.data.name, execution.data, **study.data.sizes)
+            advance, flush = _throttled(lambda epochs: reports.put(("advance", epochs)))
+            progress = Progress(advance, lambda sentence: reports.put(("say", sentence)))
+            device = execution.torch_device()
+            replicas = execution.replicas or (10 if device.type == "cuda" else 1)
+            work(study, OutputFolder(execution.output), dataset, device, progress, replicas)
+            flush()
     except KeyboardInterrupt:
         pass  # the parent was interrupted too, and says so
     except AuditError as error:

@@ -5,9 +5,14 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from fa_audit.errors import AuditError
+from fa_audit.study.files import reason
 
 # glibc's numbers for the settings of mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -29,6 +34,30 @@ def prepare_process(threads: int) -> None:
 def release_memory() -> None:
     """Return what is kept to the system, once a cell is done."""
     _glibc("malloc_trim", 0)
+
+
+def memory_was_short(error: BaseException) -> bool:
+    """Whether an error means that; of the CPU's memory torch says it in words alone."""
+    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return named or "DefaultCPUAllocator" in str(error)
+
+
+@contextmanager
+def short_memory_said() -> Iterator[None]:
+    """Say in one sentence that memory was short.
+
+    Raises:
+        AuditError: It was.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not memory_was_short(error):
+            raise
+        raise AuditError(
+            f"memory was short ({reason(error)}); run the same command again with fewer images, "
+            "workers or replicas"
+        ) from error
 
 
 def end_with_parent() -> None:

@@ -4,8 +4,8 @@ A process takes a cell by locking a file named after the cell's hash; the operat
 lock when the process ends, however it ends. Whoever holds the lock looks at the ledger once more
 before starting. A run saves its state after every epoch and goes on from there next time. Of the
 comparisons of one seed a process takes all that are free and can be made now, and of runs that can
-be trained as one program as many as it may. Weights that cannot be read are set aside, and their
-run becomes one that still needs work.
+be trained as one program as many as it may. Weights that are damaged are set aside, and their run
+becomes one that still needs work.
 """
 
 import time
@@ -24,9 +24,10 @@ from fa_audit.data import Dataset
 from fa_audit.hashing import content_hash
 from fa_audit.study.agreement import agreement
 from fa_audit.study.cells import Cell, ChannelCell, ComparisonCell, CostCell, RunCell, study_cells
+from fa_audit.study.checkpoint_file import BrokenStateError, resume
 from fa_audit.study.comparisons import comparison_measurements
 from fa_audit.study.costs import cost_measurements
-from fa_audit.study.files import set_aside, write_atomically
+from fa_audit.study.files import write_atomically
 from fa_audit.study.inspections import channel_measurements
 from fa_audit.study.ledger import Record
 from fa_audit.study.output import OutputFolder
@@ -42,8 +43,8 @@ from fa_audit.training.trainer import Trainer, subnormals_flushed
 # What a cell that is not a run counts for in the progress bar, in epochs.
 EPOCHS_OF = {ComparisonCell: 1.0, ChannelCell: 0.5, CostCell: 0.5}
 
-# Seconds between looks at cells that other processes hold.
-PATIENCE = 0.5
+# Seconds until the next look at cells that other processes hold, doubled from look to look.
+PATIENCE, LONGEST_PATIENCE = 0.5, 4.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,12 @@ def open_cells(study: Study, output: OutputFolder) -> list[Cell]:
     A run whose record is there but whose weights are not is trained again only where a measurement
     that is still to be made needs them.
     """
-    cells = list(study_cells(study))
-    missing = {cell.hash for cell in cells if output.find(cell) is None}
+    return _open(list(study_cells(study)), output)
+
+
+def _open(cells: Sequence[Cell], output: OutputFolder) -> list[Cell]:
+    """Those of the cells that still need work."""
+    missing = {cell.hash for cell in cells if not output.has(cell)}
     needed = {
         run.hash
         for cell in cells
@@ -105,13 +110,17 @@ def work(
         replicas: How many runs of one rule may be trained as one program.
 
     Raises:
-        AuditError: A setting that the data cannot satisfy, or a folder that cannot be written.
+        AuditError: A setting that the data cannot satisfy, a file that cannot be read for now, or
+            a folder that cannot be written.
     """
-    while pending := open_cells(study, output):
-        if not any(
-            _try(job, output, dataset, device, progress) for job in _jobs(pending, replicas)
-        ):
-            time.sleep(PATIENCE)  # all that can be done now is being done by others
+    cells = list(study_cells(study))
+    patience = PATIENCE
+    while pending := _open(cells, output):
+        if any(_try(job, output, dataset, device, progress) for job in _jobs(pending, replicas)):
+            patience = PATIENCE
+        else:  # all that can be done now is being done by others
+            time.sleep(patience)
+            patience = min(2 * patience, LONGEST_PATIENCE)
 
 
 def _jobs(cells: Sequence[Cell], replicas: int) -> list[list[Cell]]:
@@ -185,7 +194,7 @@ def _try(
 def _possible(cell: Cell, output: OutputFolder) -> bool:
     """Whether all the runs that a cell needs have ended."""
     return isinstance(cell, RunCell) or all(
-        output.weights(run).exists() and output.find(run) for run in cell.runs
+        output.weights(run).exists() and output.has(run) for run in cell.runs
     )
 
 
@@ -234,7 +243,8 @@ class _Going:
         start = time.monotonic()
         trainer, before = Trainer(cell.run, dataset, device), 0.0
         try:
-            before = _resume(trainer, output.checkpoint(cell), progress)
+            before = resume(trainer, output.checkpoint(cell))
+            progress.advance(trainer.epoch)
         except BrokenStateError as error:
             progress.say(str(error))
             trainer = Trainer(cell.run, dataset, device)
@@ -274,28 +284,6 @@ def _keep(
     else:
         _record(cell, measurements, run_series(trainer), origin, output, trainer.status)
     output.checkpoint(cell).unlink(missing_ok=True)
-
-
-def _resume(trainer: Trainer, checkpoint: Path, progress: Progress) -> float:
-    """Go on from a checkpoint where there is a whole one; the seconds already spent."""
-    if not checkpoint.exists():
-        return 0.0
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location=trainer.device)
-        seconds = float(state["seconds"])
-        trainer.load_state_dict(state)
-    except Exception as error:  # torch.load promises no particular exception for a broken file
-        aside = set_aside(checkpoint)
-        raise BrokenStateError(
-            f"{checkpoint} cannot be gone on from ({type(error).__name__}); it is now "
-            f"{aside.name}, and the run starts over."
-        ) from error
-    progress.advance(trainer.epoch)
-    return seconds
-
-
-class BrokenStateError(Exception):
-    """A state that a run cannot go on from; the trainer may be half changed."""
 
 
 def _compare(

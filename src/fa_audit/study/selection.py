@@ -56,6 +56,11 @@ def _named(name: str, seeds: Mapping[str, Collection[int]]) -> set[tuple[str, in
     found = {(id, one) for id, own in among.items() for one in own if seed in ("", str(one))}
     if not found or not (id or seed):
         known = dict.fromkeys(one for own in among.values() for one in own)
+        if not known:
+            raise AuditError(
+                f"--only {name}: no seed is left at which {id} can be made, such as a pair with "
+                ".other-seed at a single seed; ask for more with --seeds"
+            )
         raise AuditError(
             f"--only {name}: there is no such seed; write {id or 'ID'}:SEED with one of the seeds "
             f"{', '.join(map(str, known))}"

@@ -4,15 +4,16 @@ What is compared are weights, and a record of a comparison names runs: so a file
 another run's place must not pass for it.
 """
 
+import json
 from collections.abc import Mapping
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from fa_audit.study.cells import RunCell
-from fa_audit.study.files import set_aside, write_atomically
+from fa_audit.study.files import unreadable, write_atomically
 from fa_audit.study.output import OutputFolder
 
 # Under which key the file keeps the hash of its run's configuration.
@@ -43,23 +44,45 @@ def load_weights(output: OutputFolder, cell: RunCell, checkpoint: str) -> dict[s
     Raises:
         DamagedWeightsError: The file is damaged or another run's and has been set aside, or
             another process has just done so.
+        AuditError: The file cannot be read for now, or is damaged a second time; it stays.
     """
     path, prefix = output.weights(cell), f"{checkpoint}/"
     found: dict[str, Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get(RUN) == cell.hash:
-                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-                found = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError):
+        # Read as a whole: not every file system can map a file into memory.
+        content = path.read_bytes()
+        tensors = load(content)
+        if _run_named(content) == cell.hash:
+            found = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+    except SafetensorError:
         pass
+    except FileNotFoundError as error:  # by now there may be new ones, not to be set aside
+        raise _damaged(output, cell, "it is gone") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     if not found:
         try:
-            now = f"it is now {set_aside(path).name}"
+            now = f"it is now {output.set_weights_aside(cell).name}"
         except FileNotFoundError:
             now = "it is gone"
-        raise DamagedWeightsError(
-            f"{path} does not hold weights of {cell.id}, seed {cell.seed}, that can be read; "
-            f"{now}, and the run is trained again."
-        )
+        raise _damaged(output, cell, now)
     return found
+
+
+def _damaged(output: OutputFolder, cell: RunCell, now: str) -> DamagedWeightsError:
+    return DamagedWeightsError(
+        f"{output.weights(cell)} does not hold weights of {cell.id}, seed {cell.seed}, that can be "
+        f"read; {now}, and the run is trained again."
+    )
+
+
+def _run_named(content: bytes) -> str | None:
+    """The run that a file names: its first eight bytes are the length of a header in JSON."""
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    run: str | None = metadata.get(RUN)
+    return run
