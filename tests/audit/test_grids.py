@@ -186,7 +186,9 @@ def test_a_family_of_grids_needs_more_searches(tmp_path: Path) -> None:
 def test_a_table_shows_the_share_of_searches(tmp_path: Path) -> None:
     values = {name: [60.0 + (name == "low")] * 5 for name in RATES}
     found = searched(**values)
-    assert "1 of searches [0.5493, 1]" in verdict_table([verdict(tmp_path, CLAIM, found)], found)
+    assert "1 of searches, 90 % CI [0.5493, 1]" in verdict_table(
+        [verdict(tmp_path, CLAIM, found)], found
+    )
 
 
 def test_only_a_run_of_the_epochs_claimed_counts(tmp_path: Path) -> None:
