@@ -217,6 +217,19 @@ def test_another_format_is_not_damage_but_a_matter_of_versions(
     assert not isinstance(no.value, DamagedRecordError)  # so that nobody sets it aside
 
 
+def test_a_record_that_cannot_be_read_for_now_is_not_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    sentence = r"cannot be read \(Too many open files\) and stays as it is; "
+    with pytest.raises(AuditError, match=sentence) as no:
+        read_record(path)
+    assert not isinstance(no.value, DamagedRecordError)  # so that nobody sets it aside
+
+
 def test_a_damaged_file_is_set_aside_without_losing_an_earlier_one(path: Path) -> None:
     ledger = Ledger(path.parent)
     for number in (1, 2, 3):

@@ -13,9 +13,12 @@ from typing import Any
 
 from fa_audit.errors import AuditError
 from fa_audit.hashing import content_hash
-from fa_audit.study.files import set_aside, write_atomically
+from fa_audit.study.files import set_aside, unreadable, write_atomically
 
 FORMAT = 1
+
+# What reading a file raises that is no record.
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class DamagedRecordError(AuditError):
@@ -105,7 +108,7 @@ def read_record(path: Path) -> Record:
 
     Raises:
         DamagedRecordError: It is cut short or altered: its content does not have its digest.
-        AuditError: It was written by a version with another format.
+        AuditError: It was written by a version with another format, or cannot be read for now.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -119,10 +122,12 @@ def read_record(path: Path) -> Record:
         record = Record(**content, digest=digest)
         intact = content_hash(content) == digest
         consistent = content_hash(record.configuration) == record.hash
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+    except (*BROKEN, IsADirectoryError) as error:
         raise DamagedRecordError(
             f"{path} is not a whole ledger file; run the study again to make it anew"
         ) from error
+    except OSError as error:  # such as too many open files: the record may well be whole
+        raise unreadable(path, error) from error
     if not (intact and consistent):
         raise DamagedRecordError(
             f"{path} was altered after it was written: its content does not match its digest; "
