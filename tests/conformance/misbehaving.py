@@ -1,4 +1,4 @@
-"""Adapters that do what none should; the last hangs and crashes, for a process of its own."""
+"""Adapters that do what none should; the last two are for a process of their own."""
 
 import os
 import signal
@@ -68,4 +68,23 @@ class Dangerous(TorchNN):
         return super().build(spec)
 
 
+class Importing(TorchNN):
+    """Layers that cannot be built once anything was imported after the rules were asked for."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def rules_when_asked(self) -> dict[str, str]:
+        self.known = set(sys.modules)
+        return {"bp": "torch.nn"}
+
+    rules = property(rules_when_asked)  # type: ignore[assignment]
+
+    def build(self, spec: LayerSpec) -> nn.Module:
+        if late := set(sys.modules) - self.known:
+            raise ImportError(f"{len(late)} modules came late")
+        return super().build(spec)
+
+
 dangerous = Dangerous()
+importing = Importing()

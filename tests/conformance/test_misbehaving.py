@@ -175,6 +175,13 @@ def test_a_process_of_its_own_survives_hanging_crashing_and_printing_layers():
         )
 
 
+def test_the_first_check_does_not_pay_for_what_pytorch_imports_late():
+    with SeparateProcess({"target": "conformance.misbehaving:importing"}, time_limit=60) as process:
+        for _ in range(2):
+            result = process.run(TRIALS["bp/linear/forward"])
+            assert result.status == "passed", result.sentence
+
+
 def test_losses_of_a_rule_in_a_row_are_counted(monkeypatch):
     """Without processes: each start gives one that is lost at its first trial, or answers."""
 

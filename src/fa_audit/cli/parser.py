@@ -222,7 +222,8 @@ def _add_execution(parser: argparse.ArgumentParser, default_out: str | None) -> 
         "--workers",
         type=int,
         metavar="N",
-        help="processes, one thread each (default: one per core on the CPU, one on CUDA)",
+        help="processes, one thread each (default: on the CPU one per core that this process may "
+        "use, one on CUDA)",
     )
     parser.add_argument(
         "--replicas",
