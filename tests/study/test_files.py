@@ -5,7 +5,7 @@ import pytest
 from safetensors import SafetensorError
 
 from fa_audit.errors import AuditError
-from fa_audit.study.files import write_atomically
+from fa_audit.study.files import set_aside, write_atomically
 
 
 def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -113,3 +113,19 @@ def test_a_temporary_file_that_cannot_be_removed_hides_no_sentence(
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(AuditError, match=r"cannot be written \(No such file or directory\)"):
         write_atomically(tmp_path / "file", lambda file: (file / "x").write_text("", "utf-8"))
+
+
+def test_a_damaged_file_that_cannot_be_renamed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(AuditError, match=r"is damaged and cannot be renamed \(Operation not perm"):
+        set_aside(tmp_path / "record")
+
+
+def test_a_damaged_file_that_is_gone_is_no_mistake(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):  # another process was first; callers go on
+        set_aside(tmp_path / "record")

@@ -45,11 +45,24 @@ def unreadable(path: Path, error: BaseException) -> AuditError:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder so that it can be made again; returns the new path."""
+    """Rename a damaged file or folder so that it can be made again; returns the new path.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        AuditError: It cannot be renamed.
+    """
     number = 1
-    while (aside := path.with_suffix(f".damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
+    try:
+        while (aside := path.with_suffix(f".damaged-{number}")).exists():
+            number += 1
+        path.rename(aside)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise AuditError(
+            f"{path} is damaged and cannot be renamed ({reason(error)}); remove it, then run the "
+            "same command again"
+        ) from error
     return aside
 
 
