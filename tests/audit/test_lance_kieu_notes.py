@@ -7,10 +7,12 @@ from statistics import mean
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fa_audit.audit import load_claims
 from fa_audit.audit.claims import ValueClaim
 from fa_audit.audit.differences import paired_t
+from fa_audit.audit.multiplicity import holm
 from fa_audit.audit.statistics import prediction_interval
 from fa_audit.study.cells import ComparisonCell, RunCell, study_cells
 from fa_audit.study.ledger import Ledger
@@ -240,6 +242,31 @@ def test_cells_of_the_matrices_are_counted_as_told() -> None:
     assert f"Of the {len(cells)} cells of the paper's twelve matrices {words['reproduced']}" in text
     assert f"{outside} published values lie outside the 95 % prediction intervals" in text
     assert f"where {0.05 * len(cells):.0f} would by chance; the other {wide} lie inside" in text
+
+
+def test_what_pairs_that_share_runs_could_do_to_verdicts_is_as_told() -> None:
+    recorded = json.loads((FOLDER / "verdicts.json").read_text(encoding="utf-8"))["verdicts"]
+    # Values uₛ + uₛ₊₁ around a ring of n: their mean has variance 4σ²/n, but the expectation of
+    # their sample variance is (2n − 4)/(n − 1) σ², of which a t interval takes the nth part.
+    n = len(STUDY.seeds)
+    wider = (4 * (n - 1) / (2 * n - 4)) ** 0.5
+    decided = lost = 0
+    for family in ("as-like-bp-as-bp", "shared-start-matters-not"):
+        claims = [one for one in recorded if family in one["claim"]]
+        assert {one["n"] for one in claims} == {n}
+        p_values = []
+        for one in claims:
+            tail = 0.05 if one["interval_kind"].startswith("90") else 0.025
+            error = wider * one["half_width"] / stats.t.isf(tail, n - 1)
+            p_values.append(float(stats.t.sf((0.05 - abs(one["estimate"])) / error, n - 1)))
+        for one, p, adjusted in zip(claims, p_values, holm(p_values), strict=True):
+            if one["word"] in ("reproduced", "holds"):
+                assert p < 0.05
+                decided += 1
+                lost += adjusted > 0.05
+    assert f"intervals would be {wider:.2f} times as wide" in told()
+    assert f"each of the {decided} claims decided would still be so by itself" in told()
+    assert f"but {lost} no longer within its family" in told()
 
 
 def test_the_grid_is_as_far_as_told() -> None:
