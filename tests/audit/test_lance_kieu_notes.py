@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 
@@ -14,7 +15,13 @@ from fa_audit.audit.claims import ValueClaim
 from fa_audit.audit.differences import paired_t
 from fa_audit.audit.multiplicity import holm
 from fa_audit.audit.statistics import prediction_interval
-from fa_audit.study.cells import ComparisonCell, RunCell, study_cells
+from fa_audit.study.cells import (
+    ChannelCell,
+    ComparisonCell,
+    RunCell,
+    UntrainedNetwork,
+    study_cells,
+)
 from fa_audit.study.ledger import Ledger
 from fa_audit.study.spec import load_study
 
@@ -128,32 +135,42 @@ def told() -> str:
     return " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
 
 
-def both_draws() -> tuple[dict[str, dict[int, float]], dict[tuple[str, int], float]]:
-    """Test accuracies as recorded, by rule and seed, and those of weights trained again."""
-    measure, at = "test_accuracy", "best-validation"
-    ledger, again = Ledger(FOLDER / "ledger"), {}
-    recorded: dict[str, dict[int, float]] = defaultdict(dict)
-    found = [(cell, ledger.find(cell.id, cell.seed, cell.hash)) for cell in study_cells(STUDY)]
-    for cell, record in found:
-        if record is not None and isinstance(cell, RunCell):
-            recorded[cell.id][cell.seed] = record.measurements[measure]["values"][at]
-    for cell, record in found:
-        if (
-            record is not None
-            and isinstance(cell, ComparisonCell)
-            and measure in record.measurements
-        ):
-            for side, network in (("rows", cell.rows), ("columns", cell.columns)):
-                accuracy = record.measurements[measure]["values"][side]
-                if isinstance(network, RunCell) and accuracy != recorded[network.id][network.seed]:
-                    again[network.id, network.seed] = accuracy
-    return recorded, again
+def accuracies() -> dict[str, dict[int, float]]:
+    """Test accuracies of the runs at the best validation epoch as recorded, by rule and seed."""
+    ledger, recorded = Ledger(FOLDER / "ledger"), defaultdict[str, dict[int, float]](dict)
+    for cell in study_cells(STUDY):
+        if isinstance(cell, RunCell) and (record := ledger.find(cell.id, cell.seed, cell.hash)):
+            accuracy = record.measurements["test_accuracy"]["values"]
+            recorded[cell.id][cell.seed] = accuracy["best-validation"]
+    return recorded
+
+
+def measured_of() -> Iterator[tuple[str, str, int, float]]:
+    """Of what is measured of weights: its kind, and rule, seed and accuracy of the weights."""
+    ledger = Ledger(FOLDER / "ledger")
+    for cell in study_cells(STUDY):
+        sides: dict[str, RunCell | UntrainedNetwork] = {}
+        if isinstance(cell, ComparisonCell):
+            sides = {"rows": cell.rows, "columns": cell.columns}
+        elif isinstance(cell, ChannelCell):
+            sides = {"network": cell.network}
+        record = ledger.find(cell.id, cell.seed, cell.hash) if sides else None
+        if record is not None and "test_accuracy" in record.measurements:
+            for side, network in sides.items():
+                if isinstance(network, RunCell):
+                    accuracy = record.measurements["test_accuracy"]["values"][side]
+                    yield cell.kind, network.id, network.seed, accuracy
 
 
 def test_runs_trained_again_elsewhere_are_as_many_and_as_near_as_told() -> None:
-    recorded, again = both_draws()
+    recorded = accuracies()
+    again = {
+        (rule, seed, accuracy)
+        for _, rule, seed, accuracy in measured_of()
+        if accuracy != recorded[rule][seed]
+    }
     outside = {}
-    for (rule, seed), accuracy in again.items():
+    for rule, seed, accuracy in again:
         low, high = prediction_interval(list(recorded[rule].values()))
         if not low <= accuracy <= high:
             outside[rule, seed] = f"{accuracy:.2f} %, and the interval begins at {low:.2f}."
@@ -165,19 +182,23 @@ def test_runs_trained_again_elsewhere_are_as_many_and_as_near_as_told() -> None:
 
 
 def test_distances_from_bp_in_both_draws_are_as_told() -> None:
-    recorded, again = both_draws()
-    seeds = [seed for seed in STUDY.seeds if ("usf_sn", seed) in again]
+    recorded = accuracies()
+    again: dict[str, dict[int, float]] = defaultdict(dict)
+    for kind, rule, seed, accuracy in measured_of():
+        if kind == "channels" and accuracy != recorded[rule][seed]:
+            again[rule][seed] = accuracy
+    seeds = sorted(again["bp"])
+    assert sorted(again["usf_sn"]) == sorted(again["usf_init"]) == seeds
     assert f"At seeds {seeds[0]} to {seeds[-1]} uSF SN" in told()
 
-    def behind(rule: str, draw: dict[tuple[str, int], float]) -> tuple[str, str, str]:
-        accuracies = ([draw[one, seed] for seed in seeds] for one in ("bp", rule))
-        found = paired_t(*map(np.array, accuracies), 0.05)
+    def behind(rule: str, draw: dict[str, dict[int, float]]) -> tuple[str, str, str]:
+        both = (np.array([draw[one][seed] for seed in seeds]) for one in ("bp", rule))
+        found = paired_t(*both, 0.05)
         mean, low, high = (
             f"{x:.2f}".replace("-", "−").replace("0.", ".") for x in (found.mean, *found.interval)
         )
         return mean, low, high
 
-    first = {(rule, seed): value for rule in recorded for seed, value in recorded[rule].items()}
     for rule, sentences in (
         (
             "usf_sn",
@@ -188,7 +209,7 @@ def test_distances_from_bp_in_both_draws_are_as_told() -> None:
         ),
         ("usf_init", ("uSF Init is {} ({} to {})", "and {} points ({} to {}) behind")),
     ):
-        for sentence, draw in zip(sentences, (first, again), strict=True):
+        for sentence, draw in zip(sentences, (recorded, again), strict=True):
             assert sentence.format(*behind(rule, draw)) in told()
 
 
