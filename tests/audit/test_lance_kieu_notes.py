@@ -181,6 +181,29 @@ def test_runs_trained_again_elsewhere_are_as_many_and_as_near_as_told() -> None:
     assert f"the other, BP of seed 2, has {outside['bp', 2]}" in text
 
 
+def test_runs_trained_again_on_a_like_processor_are_those_told() -> None:
+    recorded = accuracies()
+    rules = ("bp", "fa_random", "fa_toeplitz", "usf_init", "usf_sn")
+    same = {
+        (rule, seed)
+        for _, rule, seed, accuracy in measured_of()
+        if rule in rules and accuracy == recorded[rule][seed]
+    }
+    assert same == {*((rule, seed) for rule in rules for seed in (0, 2)), ("bp", 3)}
+    assert f"All five rules at seeds 0 and 2 and BP at seed 3, {len(same)} runs" in told()
+
+
+def test_dogs_among_the_images_that_excite_channels_are_counted_as_told() -> None:
+    bp, usf_init, untrained = (
+        mean_of(f"{network}.channels", "exemplar_classes/conv2/absolute", "dog")
+        for network in ("bp", "usf_init", "untrained")
+    )
+    sentence = (
+        f"{bp:.1f} are dogs under BP and {usf_init:.1f} under uSF Init, {untrained:.1f} in an"
+    )
+    assert sentence in told()
+
+
 def test_distances_from_bp_in_both_draws_are_as_told() -> None:
     recorded = accuracies()
     again: dict[str, dict[int, float]] = defaultdict(dict)
