@@ -15,15 +15,19 @@ from report.test_page import Page
 SECOND = ('name = "invented"', 'name = "another"')
 
 
-@pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two studies without records, so that their pages are small."""
-    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    for folder, changes in zip(folders, ([], [SECOND]), strict=True):
-        write_study(folder, *changes)
-        for file in (folder / "ledger").iterdir():
+def two_studies(folder: Path) -> list[Path]:
+    """Without records, so that their pages are small."""
+    folders = [folder / name for name in ("first", "second")]
+    for one, changes in zip(folders, ([], [SECOND]), strict=True):
+        write_study(one, *changes)
+        for file in (one / "ledger").iterdir():
             file.unlink()
     return folders
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return two_studies(tmp_path_factory.mktemp("studies"))
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +66,7 @@ def test_it_says_of_each_study_what_it_is_and_what_became_of_all_claims(
 
 
 def test_claims_without_headlines_are_all_there(tmp_path: Path) -> None:
-    studies = [tmp_path / "first", tmp_path / "second"]
-    write_study(studies[0])
-    write_study(studies[1], SECOND)
+    studies = two_studies(tmp_path)
     claims = studies[1] / "claims.toml"
     text = re.sub(r"(?s)headlines = \[.*?\]\n", "", claims.read_text(encoding="utf-8"), count=1)
     claims.write_text(text, encoding="utf-8")
