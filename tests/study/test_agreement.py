@@ -26,36 +26,58 @@ def measures(**changes: Any) -> dict[str, dict[str, Any]]:
     }
 
 
+MADE = {"torch": "2.15.0", "device": "cpu (AVX2)", "threads": 1, "replicas": 1, "seconds": 9.0}
+ALIKE = "; torch, device, threads and replicas are those of the record"
+
+
+def told(recorded: dict[str, Any], found: dict[str, Any], **made: Any) -> str:
+    record = Record("run", "bp", 0, "", {}, "finished", recorded, provenance=MADE)
+    return agreement(record, found, {**MADE, **made})
+
+
 def test_equal_numbers_are_as_recorded_and_counted() -> None:
-    assert agreement(measures(), measures()) == "all 5 numbers are as recorded"
+    assert told(measures(), measures()) == "all 5 numbers are as recorded"
+    assert told(measures(), measures(), torch="2.14.1") == "all 5 numbers are as recorded"
 
 
 def test_numbers_are_compared_to_the_digits_that_a_ledger_keeps() -> None:
     found = measures(test_accuracy={"last": 74.0 + 1e-9})
-    assert agreement(measures(), found) == "all 5 numbers are as recorded"
+    assert told(measures(), found) == "all 5 numbers are as recorded"
     found = measures(test_accuracy={"last": 74.0000001})
-    assert agreement(measures(), found).startswith("1 of 5 numbers are not as recorded")
+    assert told(measures(), found).startswith("1 of 5 numbers are not as recorded")
 
 
 def test_the_first_measure_that_differs_is_told_where_it_differs_most() -> None:
     found = measures(test_accuracy={"best-validation": 75.1, "last": 72.5}, epoch={"last": 49})
-    assert agreement(measures(), found) == (
+    assert told(measures(), found) == (
         "3 of 5 numbers are not as recorded; test_accuracy at last is 72.5 %, in the record 74 %"
+        + ALIKE
     )
 
 
 def test_a_number_that_became_undefined_differs() -> None:
     found = measures(cka={"fc1/fc1": None})
-    assert agreement(measures(), found) == (
+    assert told(measures(), found) == (
         "1 of 5 numbers are not as recorded; cka/all at fc1/fc1 is undefined, in the record 0.5"
+        + ALIKE
     )
+
+
+def test_what_numbers_depend_on_is_told_where_it_differs_too() -> None:
+    found = measures(test_accuracy={"last": 72.5})
+    assert told(measures(), found, torch="2.14.1", threads=2, seconds=7.0).endswith(
+        "in the record 74 %; torch is 2.14.1, in the record 2.15.0; threads is 2, in the record 1"
+    )
+    earlier = {key: value for key, value in MADE.items() if key != "replicas"}  # always one
+    record = Record("run", "bp", 0, "", {}, "finished", measures(), provenance=earlier)
+    assert agreement(record, found, MADE).endswith(ALIKE)
 
 
 def test_measures_that_only_one_of_them_has_are_not_compared() -> None:
     found = measures()
     del found["epoch"]
-    assert agreement(measures(), found) == "all 4 numbers are as recorded"
-    assert agreement(found, measures()) == "all 4 numbers are as recorded"
+    assert told(measures(), found) == "all 4 numbers are as recorded"
+    assert told(found, measures()) == "all 4 numbers are as recorded"
 
 
 def altered(record: Record) -> Record:
@@ -82,7 +104,7 @@ def test_every_cell_that_two_folders_have_is_compared(
     assert sorted(said) == sorted(set(names) - {f"{second.id}:{second.seed}"})
     differing = said.pop(f"{first.id}:{first.seed}")
     assert differing.startswith("1 of ")
-    assert differing.endswith(" in the record 99 %")
+    assert differing.endswith(f" in the record 99 %{ALIKE}")
     assert all(sentence.endswith("are as recorded") for sentence in said.values())
 
 
@@ -105,5 +127,5 @@ def test_a_run_trained_again_for_its_weights_is_held_to_its_record(
     (of_same,) = (one for one in said if one.startswith(f"{same.id}:{same.seed} {again}all "))
     (of_other,) = (one for one in said if one.startswith(f"{other.id}:{other.seed} {again}1 of "))
     assert of_same.endswith(" are as recorded.")
-    assert of_other.endswith(" in the record 99 %.")
+    assert of_other.endswith(f" in the record 99 %{ALIKE}.")
     assert output.find(other) == before

@@ -9,24 +9,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fa_audit.study.cells import Cell, study_cells
-from fa_audit.study.ledger import rounded
+from fa_audit.study.ledger import Record, rounded
 from fa_audit.study.output import OutputFolder
 from fa_audit.study.spec import Study
 
 Measured = Mapping[str, Mapping[str, Any]]
 
 
-def agreement(recorded: Measured, found: Measured) -> str:
-    """In words, how measurements of a cell agree with those of its record.
+def agreement(recorded: Record, measurements: Measured, provenance: Mapping[str, Any]) -> str:
+    """In words, how a cell that was computed again agrees with its record.
 
     Only numbers that both have are compared, to the nine digits that a ledger keeps; where they
-    differ, the first measure that does is told where it differs most.
+    differ, the first measure that does is told where it differs most, and which of PyTorch, device,
+    threads and replicas differ: if none does, something else has changed.
 
     Args:
-        recorded: Measurements by name, as a record has them.
-        found: The same cell's, computed again.
+        recorded: The cell's record.
+        measurements: The same cell's by name, computed again.
+        provenance: Where these come from.
     """
-    pairs = list(_pairs(recorded, found))
+    pairs = list(_pairs(recorded.measurements, measurements))
     differing = [(name, at, old, new) for name, at, old, new in pairs if old != new]
     if not differing:
         return f"all {len(pairs)} numbers are as recorded"
@@ -34,11 +36,23 @@ def agreement(recorded: Measured, found: Measured) -> str:
     name, at, old, new = max(
         (one for one in differing if one[0] == first), key=lambda one: _distance(*one[2:])
     )
-    unit = recorded[name]["unit"]
+    unit = recorded.measurements[name]["unit"]
     return (
         f"{len(differing)} of {len(pairs)} numbers are not as recorded; {name} at {at} is "
-        f"{_told(new, unit)}, in the record {_told(old, unit)}"
+        f"{_told(new, unit)}, in the record {_told(old, unit)}; "
+        f"{_circumstances(recorded.provenance, provenance)}"
     )
+
+
+def _circumstances(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Which of those differ on which numbers depend beside the configuration and the code."""
+    first, second = ({"replicas": 1, **one} for one in (recorded, found))
+    differing = [
+        f"{key} is {second.get(key)}, in the record {first.get(key)}"
+        for key in ("torch", "device", "threads", "replicas")
+        if second.get(key) != first.get(key)
+    ]
+    return "; ".join(differing) or "torch, device, threads and replicas are those of the record"
 
 
 def agreements(study: Study, own: OutputFolder, other: OutputFolder) -> list[str]:
@@ -54,7 +68,7 @@ def _agreement_of(cell: Cell, own: OutputFolder, other: OutputFolder) -> str:
     recorded, found = own.find(cell), other.find(cell)
     if recorded is None or found is None:
         return ""
-    return agreement(recorded.measurements, found.measurements)
+    return agreement(recorded, found.measurements, found.provenance)
 
 
 def _pairs(

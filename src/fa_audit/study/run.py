@@ -279,7 +279,7 @@ def _keep(
     if recorded is not None:
         progress.say(
             f"{cell.id}:{cell.seed} was trained again because its weights were missing: "
-            f"{agreement(recorded.measurements, measurements)}."
+            f"{agreement(recorded, measurements, origin)}."
         )
     else:
         _record(cell, measurements, run_series(trainer), origin, output, trainer.status)
