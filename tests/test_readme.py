@@ -81,6 +81,14 @@ def test_the_verdicts_are_those_that_their_command_prints(
     )
 
 
+def test_the_worst_error_rates_are_those_of_the_calibration() -> None:
+    table = (ROOT / "tests/audit/calibration.md").read_text(encoding="utf-8")
+    [worst] = [line for line in table.splitlines() if line.startswith("| all of these |")]
+    normal, *skewed = re.findall(r"\*\*(\.\d+)\*\*", worst)[:3]
+    told = f"at most {normal} where seeds are normal, but up to {max(skewed)} where they are skewed"
+    assert told in " ".join(README.split())
+
+
 def numbers(text: str) -> set[str]:
     """The numbers in a text, as they are written but for their signs."""
     return {found.rstrip(".,") for found in re.findall(r"\d[\d.,]*(?:e-?\d+)?", text)}
